@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod diagnostic;
 pub mod policy;
+pub mod store;
 pub mod types;

@@ -1,0 +1,311 @@
+//! Group commit: what is pending becomes one transaction, and everybody is answered after it.
+//!
+//! One task owns the writing connection. It takes one request, then whatever else has arrived
+//! by then, folds requests of the same sort into one list, and hands the whole to
+//! [`Flush::flush`]. While that transaction is on its way to the disk the next requests gather,
+//! so the batch grows with the load and a lone request waits for nobody.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    BucketRow, Claim, Claimed, Enqueued, Hash16, NewJob, QueueId, Settlement, StoreError,
+    StoreResult,
+};
+
+/// The most jobs that one transaction takes in, so that no caller waits for a giant.
+const MOST_ROWS: usize = 2_000;
+
+/// What one transaction is to do, in this order.
+#[derive(Debug)]
+pub struct Batch<C> {
+    pub settle: Vec<Settlement>,
+    pub custom: Vec<C>,
+    pub enqueue: Vec<NewJob>,
+    pub buckets: Vec<BucketRow>,
+    pub claim: Option<Claim>,
+}
+
+/// What it did; lists in the order of the request.
+#[derive(Debug)]
+pub struct Flushed<R> {
+    pub settle: Vec<bool>,
+    pub custom: Vec<Vec<R>>,
+    pub enqueue: Vec<Enqueued>,
+    pub claim: Option<Claimed>,
+}
+
+/// A database's way of doing a batch in one transaction.
+#[async_trait]
+pub trait Flush: Send + 'static {
+    /// A statement of this database with its arguments, for what is not worth folding.
+    type Custom: Send;
+    type Row: Send;
+
+    /// All of it durable, or an error and none of it.
+    async fn flush(&mut self, batch: &mut Batch<Self::Custom>) -> StoreResult<Flushed<Self::Row>>;
+    async fn close(&mut self);
+}
+
+type Answer<T> = oneshot::Sender<StoreResult<T>>;
+
+enum Request<C, R> {
+    Settle(Vec<Settlement>, Answer<Vec<bool>>),
+    Custom(C, Answer<Vec<R>>),
+    Enqueue(Vec<NewJob>, Answer<Vec<Enqueued>>),
+    Buckets(Vec<BucketRow>, Answer<()>),
+    Claim(Box<Claim>, Answer<Claimed>),
+    Close(Answer<()>),
+}
+
+/// The callers' end.
+#[derive(Debug)]
+pub struct Writer<F: Flush> {
+    requests: mpsc::UnboundedSender<Request<F::Custom, F::Row>>,
+}
+
+impl<F: Flush> Writer<F> {
+    /// Starts the writing task.
+    pub fn start(flush: F) -> Self {
+        let (requests, inbox) = mpsc::unbounded_channel();
+        tokio::spawn(write_all(flush, inbox));
+        Self { requests }
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(Answer<T>) -> Request<F::Custom, F::Row>,
+    ) -> StoreResult<T> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(request(answer)).map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<Vec<bool>> {
+        self.ask(|answer| Request::Settle(settlements, answer)).await
+    }
+
+    pub async fn custom(&self, statement: F::Custom) -> StoreResult<Vec<F::Row>> {
+        self.ask(|answer| Request::Custom(statement, answer)).await
+    }
+
+    /// Jobs that share a key or a natural key are stored one after the other, so that the later
+    /// one meets the earlier.
+    pub async fn enqueue(&self, jobs: Vec<NewJob>) -> StoreResult<Vec<Enqueued>> {
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        for run in without_repeats(jobs) {
+            outcomes.extend(self.ask(|answer| Request::Enqueue(run, answer)).await?);
+        }
+        Ok(outcomes)
+    }
+
+    pub async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()> {
+        self.ask(|answer| Request::Buckets(rows, answer)).await
+    }
+
+    pub async fn claim(&self, claim: Claim) -> StoreResult<Claimed> {
+        self.ask(|answer| Request::Claim(Box::new(claim), answer)).await
+    }
+
+    pub async fn close(&self) {
+        // Closed already is closed.
+        let _ = self.ask(Request::Close).await;
+    }
+}
+
+/// Splits jobs into runs in which no key and no natural key stands twice.
+fn without_repeats(jobs: Vec<NewJob>) -> Vec<Vec<NewJob>> {
+    if jobs.len() == 1 {
+        return vec![jobs];
+    }
+    let mut runs = vec![];
+    let mut run = vec![];
+    let mut seen = Seen::default();
+    for job in jobs {
+        if !seen.admit(&job) || run.len() == MOST_ROWS {
+            runs.push(std::mem::take(&mut run));
+            seen = Seen::default();
+            seen.admit(&job);
+        }
+        run.push(job);
+    }
+    runs.push(run);
+    runs
+}
+
+/// The keys that a transaction has already.
+#[derive(Default)]
+struct Seen(HashSet<(QueueId, Hash16)>);
+
+impl Seen {
+    fn keys(job: &NewJob) -> impl Iterator<Item = (QueueId, Hash16)> {
+        let key = job.key.map(|key| key.hash);
+        key.into_iter().chain(job.uniq).map(|hash| (job.queue, hash))
+    }
+
+    /// `false`, and unchanged, if one of the job's keys is here already.
+    fn admit(&mut self, job: &NewJob) -> bool {
+        if Self::keys(job).any(|key| self.0.contains(&key)) {
+            return false;
+        }
+        self.0.extend(Self::keys(job));
+        true
+    }
+
+    fn admit_all(&mut self, jobs: &[NewJob]) -> bool {
+        if jobs.iter().flat_map(Self::keys).any(|key| self.0.contains(&key)) {
+            return false;
+        }
+        self.0.extend(jobs.iter().flat_map(Self::keys));
+        true
+    }
+}
+
+/// Who is to be told of which part of a batch.
+struct Waiting<R> {
+    settle: Vec<(usize, Answer<Vec<bool>>)>,
+    custom: Vec<Answer<Vec<R>>>,
+    enqueue: Vec<(usize, Answer<Vec<Enqueued>>)>,
+    buckets: Vec<Answer<()>>,
+    claim: Option<Answer<Claimed>>,
+}
+
+struct Gathering<C, R> {
+    batch: Batch<C>,
+    waiting: Waiting<R>,
+    seen: Seen,
+    close: Option<Answer<()>>,
+}
+
+impl<C, R> Gathering<C, R> {
+    fn new() -> Self {
+        Self {
+            batch: Batch {
+                settle: vec![],
+                custom: vec![],
+                enqueue: vec![],
+                buckets: vec![],
+                claim: None,
+            },
+            waiting: Waiting {
+                settle: vec![],
+                custom: vec![],
+                enqueue: vec![],
+                buckets: vec![],
+                claim: None,
+            },
+            seen: Seen::default(),
+            close: None,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.close.is_some() || self.batch.enqueue.len() + self.batch.settle.len() >= MOST_ROWS
+    }
+
+    /// Takes a request in, or gives it back where it must wait for the next transaction.
+    fn take(&mut self, request: Request<C, R>) -> Option<Request<C, R>> {
+        match request {
+            Request::Settle(list, answer) => {
+                self.waiting.settle.push((list.len(), answer));
+                self.batch.settle.extend(list);
+            }
+            Request::Custom(statement, answer) => {
+                self.waiting.custom.push(answer);
+                self.batch.custom.push(statement);
+            }
+            Request::Enqueue(jobs, answer) => {
+                if !self.seen.admit_all(&jobs) {
+                    return Some(Request::Enqueue(jobs, answer));
+                }
+                self.waiting.enqueue.push((jobs.len(), answer));
+                self.batch.enqueue.extend(jobs);
+            }
+            Request::Buckets(rows, answer) => {
+                self.waiting.buckets.push(answer);
+                self.batch.buckets.extend(rows);
+            }
+            Request::Claim(claim, answer) => {
+                if self.batch.claim.is_some() {
+                    return Some(Request::Claim(claim, answer));
+                }
+                self.batch.claim = Some(*claim);
+                self.waiting.claim = Some(answer);
+            }
+            Request::Close(answer) => self.close = Some(answer),
+        }
+        None
+    }
+}
+
+async fn write_all<F: Flush>(
+    mut flush: F,
+    mut inbox: mpsc::UnboundedReceiver<Request<F::Custom, F::Row>>,
+) {
+    let mut held = None;
+    loop {
+        let mut gathering = Gathering::new();
+        let first = match held.take() {
+            Some(request) => Some(request),
+            None => inbox.recv().await,
+        };
+        let Some(first) = first else { break };
+        held = gathering.take(first);
+        while held.is_none() && !gathering.is_full() {
+            match inbox.try_recv() {
+                Ok(request) => held = gathering.take(request),
+                Err(_) => break,
+            }
+        }
+        let flushed = flush.flush(&mut gathering.batch).await;
+        answer(gathering.waiting, flushed);
+        if let Some(closed) = gathering.close {
+            flush.close().await;
+            let _ = closed.send(Ok(()));
+            return;
+        }
+    }
+    flush.close().await;
+}
+
+/// A caller that has gone away is no trouble: its work is stored.
+fn answer<R>(waiting: Waiting<R>, flushed: StoreResult<Flushed<R>>) {
+    match flushed {
+        Ok(mut flushed) => {
+            for (count, answer) in waiting.settle {
+                let _ = answer.send(Ok(flushed.settle.drain(..count).collect()));
+            }
+            for (answer, rows) in waiting.custom.into_iter().zip(flushed.custom) {
+                let _ = answer.send(Ok(rows));
+            }
+            for (count, answer) in waiting.enqueue {
+                let _ = answer.send(Ok(flushed.enqueue.drain(..count).collect()));
+            }
+            for answer in waiting.buckets {
+                let _ = answer.send(Ok(()));
+            }
+            if let (Some(answer), Some(claimed)) = (waiting.claim, flushed.claim) {
+                let _ = answer.send(Ok(claimed));
+            }
+        }
+        Err(error) => {
+            for (_, answer) in waiting.settle {
+                let _ = answer.send(Err(error.clone()));
+            }
+            for answer in waiting.custom {
+                let _ = answer.send(Err(error.clone()));
+            }
+            for (_, answer) in waiting.enqueue {
+                let _ = answer.send(Err(error.clone()));
+            }
+            for answer in waiting.buckets {
+                let _ = answer.send(Err(error.clone()));
+            }
+            if let Some(answer) = waiting.claim {
+                let _ = answer.send(Err(error));
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The store: every fact that must survive a restart, behind one trait.
+//!
+//! It speaks in batches: `enqueue`, `claim`, `settle` and `extend` take slices, and [`batch`]
+//! folds what is pending into one transaction, so that a hundred callers share one `fsync`. A
+//! caller is answered after its transaction is durable. The store never sees a clear text: what
+//! the contract calls sealed arrives here as bytes.
+//!
+//! Every write of an attempt carries the generation it was claimed with. A settlement whose
+//! generation is no longer the running one changes nothing and says so.
+
+pub mod batch;
+mod model;
+pub mod sqlite;
+
+pub use model::*;
+
+use async_trait::async_trait;
+
+use crate::types::{Generation, JobId, JobState, Timestamp};
+
+/// Why the store could not do as asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Passing trouble: locked by another program, an I/O error. Try again.
+    #[error("the database did not answer: {0}")]
+    Unavailable(String),
+    /// No room on the disk.
+    #[error("no room on the disk that holds the database: free some; nothing was stored")]
+    Full,
+    /// The file is not an intact database.
+    #[error("the database is damaged: {0}; restore a backup, this program changes nothing in it")]
+    Corrupt(String),
+    /// A row does not have the form that this program writes, or a statement is wrong.
+    #[error("the database holds what this program did not expect: {0}")]
+    Unexpected(String),
+    /// The store was closed, which happens only while shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// What a database must do; one conformance suite holds each implementation to it.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The row of an account's queue, made where it is missing.
+    async fn queue_id(&self, account: &str) -> StoreResult<QueueId>;
+    async fn kind_id(&self, name: &str) -> StoreResult<KindId>;
+    /// `who` is the JSON of `created_by`.
+    async fn actor_id(&self, who: &str) -> StoreResult<ActorId>;
+
+    /// Stores jobs; one outcome each, in order. Durable when it returns.
+    async fn enqueue(&self, jobs: Vec<NewJob>) -> StoreResult<Vec<Enqueued>>;
+    /// Promotes what has come due, then takes ready jobs, each queue within its allowance.
+    async fn claim(&self, claim: Claim) -> StoreResult<Claimed>;
+    /// Ends attempts. `false` where the claim was no longer held, and then nothing was changed.
+    async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<Vec<bool>>;
+    /// Prolongs leases; returns the jobs of `leases` that are still held.
+    async fn extend(
+        &self,
+        leases: Vec<(JobSeq, Generation)>,
+        until: Timestamp,
+    ) -> StoreResult<Vec<JobSeq>>;
+    /// Makes the intent to send a never-repeat request durable. `false` if the claim is lost or
+    /// a cancellation was asked for.
+    async fn record_intent(&self, job: JobSeq, generation: Generation) -> StoreResult<bool>;
+    /// Running jobs whose lease ends before `before`, or all of them.
+    async fn running(&self, before: Option<Timestamp>) -> StoreResult<Vec<RunningJob>>;
+    /// Queues that have jobs ready now.
+    async fn ready_queues(&self) -> StoreResult<Vec<QueueId>>;
+
+    /// Cancels a queued job at once; marks a running one.
+    async fn cancel(&self, id: JobId, now: Timestamp) -> StoreResult<CancelOutcome>;
+    /// Queues a job again with errors at 0, if its state is one of `from`.
+    async fn requeue(
+        &self,
+        id: JobId,
+        from: &[JobState],
+        run_at: Timestamp,
+        deadline: Option<Timestamp>,
+    ) -> StoreResult<bool>;
+    /// Makes a waiting job due at `run_at` (a renewal moved, a webhook). No effect on others.
+    async fn reschedule(&self, seq: JobSeq, run_at: Timestamp, ready: bool) -> StoreResult<bool>;
+    /// Replaces a live job's sealed arguments, if nobody did since `args_rev`.
+    async fn replace_args(&self, seq: JobSeq, args_rev: i64, args: Vec<u8>) -> StoreResult<bool>;
+
+    async fn job(&self, id: JobId) -> StoreResult<Option<JobRow>>;
+    /// Newest first.
+    async fn jobs(&self, filter: JobFilter) -> StoreResult<Vec<JobRow>>;
+    async fn result(&self, id: JobId) -> StoreResult<Option<StoredResult>>;
+    async fn attempts(&self, seq: JobSeq) -> StoreResult<Vec<AttemptRow>>;
+    async fn observations(&self, seq: JobSeq) -> StoreResult<Vec<ObservationRow>>;
+    /// Every job of the chain, oldest first. `root` is the sequence number of its first job.
+    async fn chain(&self, root: JobSeq) -> StoreResult<Vec<ChainRow>>;
+    async fn artifacts(&self, jobs: Vec<JobSeq>) -> StoreResult<Vec<ArtifactRow>>;
+    async fn artifact(&self, id: JobId, name: &str) -> StoreResult<Option<StoredArtifact>>;
+    /// Due, waiting and running jobs of each queue. Reads an index entry per waiting job.
+    async fn depths(&self) -> StoreResult<Vec<QueueDepth>>;
+    /// How many jobs are in each state.
+    async fn counts(&self) -> StoreResult<Vec<(JobState, i64)>>;
+    /// The live job with this natural or internal key.
+    async fn live_job(&self, queue: QueueId, uniq: [u8; 16]) -> StoreResult<Option<JobRow>>;
+
+    async fn queues(&self) -> StoreResult<Vec<QueueRow>>;
+    async fn save_queue(&self, queue: QueueRow) -> StoreResult<()>;
+    async fn kind_gates(&self) -> StoreResult<Vec<KindGateRow>>;
+    /// `None` in `code` opens the gate. Returns once durable.
+    async fn save_kind_gate(&self, gate: KindGateRow, open: bool) -> StoreResult<()>;
+    /// Makes the queued jobs of one kind due now, after its gate was opened.
+    async fn wake_kind(&self, queue: QueueId, kind: KindId, now: Timestamp) -> StoreResult<u64>;
+
+    async fn credentials(&self) -> StoreResult<Vec<CredentialRow>>;
+    async fn save_credential(&self, row: CredentialRow) -> StoreResult<()>;
+
+    async fn buckets(&self) -> StoreResult<Vec<BucketRow>>;
+    async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()>;
+    /// Drops buckets whose window is over.
+    async fn drop_buckets(&self, budget: &str, ended_before_wall: Timestamp) -> StoreResult<()>;
+
+    async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>>;
+    async fn set_meta(&self, name: &str, value: Vec<u8>) -> StoreResult<()>;
+    /// What the live connection says of itself: journal mode, synchronous, version.
+    async fn describe(&self) -> StoreResult<StoreInfo>;
+    /// Writes what is pending, checkpoints, closes.
+    async fn close(&self);
+}

@@ -1,0 +1,564 @@
+//! The store on one SQLite file: WAL, `synchronous = FULL`, one writer, a few readers.
+
+mod encode;
+mod error;
+mod flush;
+mod open;
+mod read;
+
+use std::{collections::HashMap, sync::Mutex};
+
+use async_trait::async_trait;
+use sqlx::{
+    AssertSqlSafe, Row as _, SqlSafeStr as _, SqlitePool,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+pub use self::open::{DatabaseLock, OpenError, Synchronous, open, peek_meta};
+use self::{
+    encode::{leases as encode_leases, state_code},
+    error::from_sqlx,
+    flush::{Arg, Connection, Statement},
+};
+use super::{
+    ActorId, ArtifactRow, AttemptRow, BucketRow, CancelOutcome, ChainRow, Claim, Claimed,
+    CredentialRow, Enqueued, JobFilter, JobRow, JobSeq, KindGateRow, KindId, NewJob,
+    ObservationRow, QueueDepth, QueueId, QueueRow, RunningJob, Settlement, Store, StoreError,
+    StoreInfo, StoreResult, StoredArtifact, StoredResult, batch::Writer,
+};
+use crate::types::{Generation, JobId, JobState, Timestamp};
+
+const EXTEND: &str = include_str!("../sql/extend.sql");
+const RUNNING: &str = include_str!("../sql/running.sql");
+const JOB_COLUMNS: &str = include_str!("../sql/job_columns.sql");
+const DEPTHS: &str = include_str!("../sql/depths.sql");
+
+/// One SQLite database, held by its lock.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Writer<Connection>,
+    readers: SqlitePool,
+    names: Mutex<HashMap<(&'static str, String), i64>>,
+    _lock: DatabaseLock,
+}
+
+impl SqliteStore {
+    fn new(writer: Writer<Connection>, readers: SqlitePool, lock: DatabaseLock) -> Self {
+        Self { writer, readers, names: Mutex::default(), _lock: lock }
+    }
+
+    /// The number of an interned name; `insert` adds it, `select` finds it.
+    async fn intern(
+        &self,
+        table: &'static str,
+        name: &str,
+        insert: &'static str,
+    ) -> StoreResult<i64> {
+        let key = (table, name.to_owned());
+        if let Some(id) = self.names.lock().ok().and_then(|names| names.get(&key).copied()) {
+            return Ok(id);
+        }
+        // The update that changes nothing makes RETURNING speak for a name that is there already.
+        let rows = self.write(insert, vec![Arg::Text(Some(name.to_owned()))]).await?;
+        let id = rows
+            .first()
+            .map(|row| row.get::<i64, _>(0))
+            .ok_or_else(|| StoreError::Unexpected(format!("no number for a name in {table}")))?;
+        if let Ok(mut names) = self.names.lock() {
+            names.insert(key, id);
+        }
+        Ok(id)
+    }
+
+    async fn write(&self, sql: &'static str, args: Vec<Arg>) -> StoreResult<Vec<SqliteRow>> {
+        self.writer.custom(Statement { sql, args }).await
+    }
+
+    async fn read(&self, sql: String, args: SqliteArguments) -> StoreResult<Vec<SqliteRow>> {
+        sqlx::query_with(AssertSqlSafe(sql).into_sql_str(), args)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|trouble| from_sqlx(&trouble))
+    }
+}
+
+/// Arguments of a reading statement. Adding fails only for values too large for SQLite.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => {{
+        #[allow(unused_mut)]
+        let mut args = SqliteArguments::default();
+        $( sqlx::Arguments::add(&mut args, $value)
+            .map_err(|error| StoreError::Unexpected(error.to_string()))?; )*
+        args
+    }};
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn queue_id(&self, account: &str) -> StoreResult<QueueId> {
+        let sql = "INSERT INTO queues (account) VALUES (?)
+                   ON CONFLICT (account) DO UPDATE SET account = account RETURNING id;";
+        self.intern("queues", account, sql).await
+    }
+
+    async fn kind_id(&self, name: &str) -> StoreResult<KindId> {
+        let sql = "INSERT INTO kinds (name) VALUES (?)
+                   ON CONFLICT (name) DO UPDATE SET name = name RETURNING id;";
+        self.intern("kinds", name, sql).await
+    }
+
+    async fn actor_id(&self, who: &str) -> StoreResult<ActorId> {
+        let sql = "INSERT INTO actors (who) VALUES (?)
+                   ON CONFLICT (who) DO UPDATE SET who = who RETURNING id;";
+        self.intern("actors", who, sql).await
+    }
+
+    async fn enqueue(&self, jobs: Vec<NewJob>) -> StoreResult<Vec<Enqueued>> {
+        if jobs.is_empty() {
+            return Ok(vec![]);
+        }
+        self.writer.enqueue(jobs).await
+    }
+
+    async fn claim(&self, claim: Claim) -> StoreResult<Claimed> {
+        self.writer.claim(claim).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<Vec<bool>> {
+        self.writer.settle(settlements).await
+    }
+
+    async fn extend(
+        &self,
+        leases: Vec<(JobSeq, Generation)>,
+        until: Timestamp,
+    ) -> StoreResult<Vec<JobSeq>> {
+        let args = vec![Arg::Int(Some(until.0)), Arg::Text(Some(encode_leases(&leases)))];
+        let rows = self.write(EXTEND, args).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    async fn record_intent(&self, job: JobSeq, generation: Generation) -> StoreResult<bool> {
+        let sql = "UPDATE jobs SET intent = generation
+                   WHERE seq = ? AND generation = ? AND state = 1 AND cancel IS NULL
+                   RETURNING seq;";
+        let args = vec![Arg::Int(Some(job)), Arg::Int(Some(generation.0))];
+        Ok(!self.write(sql, args).await?.is_empty())
+    }
+
+    async fn running(&self, before: Option<Timestamp>) -> StoreResult<Vec<RunningJob>> {
+        let before = before.map_or(i64::MAX, |at| at.0);
+        self.read(RUNNING.to_owned(), args![before]).await?.iter().map(read::running_job).collect()
+    }
+
+    async fn ready_queues(&self) -> StoreResult<Vec<QueueId>> {
+        // One look per account at the index of ready jobs.
+        let sql = "SELECT q.id FROM queues AS q WHERE EXISTS
+                   (SELECT 1 FROM jobs AS j WHERE j.queue = q.id AND j.state = 0 AND j.ready = 1)";
+        Ok(self.read(sql.to_owned(), args![]).await?.iter().map(|row| row.get(0)).collect())
+    }
+
+    async fn cancel(&self, id: JobId, now: Timestamp) -> StoreResult<CancelOutcome> {
+        let sql = "UPDATE jobs SET
+                     cancel = CASE state WHEN 1 THEN 1 ELSE cancel END,
+                     finished_at = CASE state WHEN 0 THEN ? ELSE finished_at END,
+                     state = CASE state WHEN 0 THEN 4 ELSE state END
+                   WHERE id = ? AND state <= 1 RETURNING seq, state;";
+        let id = id.0.as_bytes().to_vec();
+        let args = vec![Arg::Int(Some(now.0)), Arg::Bytes(Some(id.clone()))];
+        let changed = self.write(sql, args).await?;
+        if let Some(row) = changed.first() {
+            return Ok(match read::state(row.get(1))? {
+                JobState::Cancelled => CancelOutcome::Cancelled,
+                _ => CancelOutcome::Asked(row.get(0)),
+            });
+        }
+        let rows = self.read("SELECT state FROM jobs WHERE id = ?".to_owned(), args![id]).await?;
+        match rows.first() {
+            Some(row) => Ok(CancelOutcome::Ended(read::state(row.get(0))?)),
+            None => Ok(CancelOutcome::Unknown),
+        }
+    }
+
+    async fn requeue(
+        &self,
+        id: JobId,
+        from: &[JobState],
+        run_at: Timestamp,
+        deadline: Option<Timestamp>,
+    ) -> StoreResult<bool> {
+        let sql = "UPDATE jobs SET state = 0, ready = 1, run_at = ?, errors = 0, deadline = ?,
+                     finished_at = NULL, intent = NULL, cancel = NULL
+                   WHERE id = ? AND state IN (SELECT value FROM json_each(?))
+                     AND NOT EXISTS (SELECT 1 FROM jobs AS twin
+                       WHERE twin.queue = jobs.queue AND twin.uniq = jobs.uniq
+                         AND twin.state <= 1 AND twin.seq <> jobs.seq)
+                   RETURNING seq;";
+        let states: Vec<i64> = from.iter().map(|state| state_code(*state)).collect();
+        let args = vec![
+            Arg::Int(Some(run_at.0)),
+            Arg::Int(deadline.map(|at| at.0)),
+            Arg::Bytes(Some(id.0.as_bytes().to_vec())),
+            Arg::Text(Some(serde_json::Value::from(states).to_string())),
+        ];
+        Ok(!self.write(sql, args).await?.is_empty())
+    }
+
+    async fn reschedule(&self, seq: JobSeq, run_at: Timestamp, ready: bool) -> StoreResult<bool> {
+        let sql = "UPDATE jobs SET run_at = ?, ready = ? WHERE seq = ? AND state = 0
+                   RETURNING seq;";
+        let args =
+            vec![Arg::Int(Some(run_at.0)), Arg::Int(Some(i64::from(ready))), Arg::Int(Some(seq))];
+        Ok(!self.write(sql, args).await?.is_empty())
+    }
+
+    async fn replace_args(&self, seq: JobSeq, args_rev: i64, args: Vec<u8>) -> StoreResult<bool> {
+        let sql = "UPDATE jobs SET args = ?, args_rev = args_rev + 1
+                   WHERE seq = ? AND args_rev = ? AND state <= 1 RETURNING seq;";
+        let args = vec![Arg::Bytes(Some(args)), Arg::Int(Some(seq)), Arg::Int(Some(args_rev))];
+        Ok(!self.write(sql, args).await?.is_empty())
+    }
+
+    async fn job(&self, id: JobId) -> StoreResult<Option<JobRow>> {
+        let rows = self
+            .read(format!("{JOB_COLUMNS} WHERE j.id = ?"), args![id.0.as_bytes().to_vec()])
+            .await?;
+        rows.first().map(read::job).transpose()
+    }
+
+    async fn live_job(&self, queue: QueueId, uniq: [u8; 16]) -> StoreResult<Option<JobRow>> {
+        let sql = format!("{JOB_COLUMNS} WHERE j.queue = ? AND j.uniq = ? AND j.state <= 1");
+        let rows = self.read(sql, args![queue, uniq.to_vec()]).await?;
+        rows.first().map(read::job).transpose()
+    }
+
+    async fn jobs(&self, filter: JobFilter) -> StoreResult<Vec<JobRow>> {
+        let (sql, args) = list_statement(&filter)?;
+        self.read(sql, args).await?.iter().map(read::job).collect()
+    }
+
+    async fn result(&self, id: JobId) -> StoreResult<Option<StoredResult>> {
+        let sql = "SELECT j.state,
+                     CASE WHEN j.root IS NULL THEN j.salt
+                       ELSE (SELECT r.salt FROM jobs AS r WHERE r.seq = j.root) END,
+                     j.result, k.name, q.account
+                   FROM jobs AS j JOIN kinds AS k ON k.id = j.kind JOIN queues AS q ON q.id = j.queue
+                   WHERE j.id = ?";
+        let rows = self.read(sql.to_owned(), args![id.0.as_bytes().to_vec()]).await?;
+        rows.first()
+            .map(|row| {
+                Ok(StoredResult {
+                    state: read::state(row.get(0))?,
+                    salt: read::hash(row, 1)?,
+                    result: row.get(2),
+                    kind: row.get(3),
+                    account: row.get(4),
+                })
+            })
+            .transpose()
+    }
+
+    async fn attempts(&self, seq: JobSeq) -> StoreResult<Vec<AttemptRow>> {
+        let sql = "SELECT generation, started_at, finished_at, outcome, code, message
+                   FROM attempts WHERE job = ? ORDER BY generation";
+        Ok(self.read(sql.to_owned(), args![seq]).await?.iter().map(read::attempt).collect())
+    }
+
+    async fn observations(&self, seq: JobSeq) -> StoreResult<Vec<ObservationRow>> {
+        let sql = "SELECT n, at, polls, status FROM observations WHERE job = ? ORDER BY n";
+        Ok(self.read(sql.to_owned(), args![seq]).await?.iter().map(read::observation).collect())
+    }
+
+    async fn chain(&self, root: JobSeq) -> StoreResult<Vec<ChainRow>> {
+        let sql = "SELECT seq, id, parent, state FROM jobs WHERE seq = ?
+                   UNION ALL SELECT seq, id, parent, state FROM jobs WHERE root = ?
+                   ORDER BY 1";
+        self.read(sql.to_owned(), args![root, root])
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(ChainRow {
+                    seq: row.get(0),
+                    id: read::job_id(row, 1)?,
+                    parent: row.get(2),
+                    state: read::state(row.get(3))?,
+                })
+            })
+            .collect()
+    }
+
+    async fn artifacts(&self, jobs: Vec<JobSeq>) -> StoreResult<Vec<ArtifactRow>> {
+        let sql = "SELECT j.id, a.name, a.content_type, a.size, a.sha256
+                   FROM artifacts AS a JOIN jobs AS j ON j.seq = a.job
+                   WHERE a.job IN (SELECT value FROM json_each(?)) ORDER BY a.job, a.name";
+        let list = serde_json::Value::from(jobs).to_string();
+        self.read(sql.to_owned(), args![list]).await?.iter().map(artifact_row).collect()
+    }
+
+    async fn artifact(&self, id: JobId, name: &str) -> StoreResult<Option<StoredArtifact>> {
+        let sql = "SELECT j.id, a.name, a.content_type, a.size, a.sha256, a.sealed,
+                     CASE WHEN j.root IS NULL THEN j.salt
+                       ELSE (SELECT r.salt FROM jobs AS r WHERE r.seq = j.root) END
+                   FROM artifacts AS a JOIN jobs AS j ON j.seq = a.job
+                   WHERE j.id = ? AND a.name = ?";
+        let rows =
+            self.read(sql.to_owned(), args![id.0.as_bytes().to_vec(), name.to_owned()]).await?;
+        rows.first()
+            .map(|row| {
+                Ok(StoredArtifact {
+                    row: artifact_row(row)?,
+                    sealed: row.get(5),
+                    salt: read::hash(row, 6)?,
+                })
+            })
+            .transpose()
+    }
+
+    async fn depths(&self) -> StoreResult<Vec<QueueDepth>> {
+        let mut depths: HashMap<QueueId, QueueDepth> = HashMap::new();
+        for row in self.read(DEPTHS.to_owned(), args![]).await? {
+            let queue = row.get(0);
+            let depth = depths.entry(queue).or_insert(QueueDepth {
+                queue,
+                due: 0,
+                later: 0,
+                running: 0,
+                next_run_at: None,
+            });
+            let count = row.get(2);
+            match row.get::<i64, _>(1) {
+                0 => depth.due = count,
+                1 => (depth.later, depth.next_run_at) = (count, read::optional_time(&row, 3)),
+                _ => depth.running = count,
+            }
+        }
+        Ok(depths.into_values().collect())
+    }
+
+    async fn counts(&self) -> StoreResult<Vec<(JobState, i64)>> {
+        let sql = "SELECT state, count(*) FROM jobs GROUP BY state";
+        self.read(sql.to_owned(), args![])
+            .await?
+            .iter()
+            .map(|row| Ok((read::state(row.get(0))?, row.get(1))))
+            .collect()
+    }
+
+    async fn queues(&self) -> StoreResult<Vec<QueueRow>> {
+        let sql = "SELECT id, account, paused_by, gate_until, gate_code, gate_detail FROM queues";
+        let rows = self.read(sql.to_owned(), args![]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| QueueRow {
+                id: row.get(0),
+                account: row.get(1),
+                paused_by: row.get(2),
+                gate: read::gate(row, 3),
+            })
+            .collect())
+    }
+
+    async fn save_queue(&self, queue: QueueRow) -> StoreResult<()> {
+        let sql = "UPDATE queues SET paused_by = ?, gate_until = ?, gate_code = ?, gate_detail = ?
+                   WHERE id = ?;";
+        let (until, code, detail) = queue
+            .gate
+            .map_or((None, None, None), |gate| (gate.until, Some(gate.code), gate.detail));
+        let args = vec![
+            Arg::Text(queue.paused_by),
+            Arg::Int(until.map(|at| at.0)),
+            Arg::Text(code),
+            Arg::Text(detail),
+            Arg::Int(Some(queue.id)),
+        ];
+        self.write(sql, args).await.map(drop)
+    }
+
+    async fn kind_gates(&self) -> StoreResult<Vec<KindGateRow>> {
+        let sql = "SELECT queue, kind, until, code, detail FROM kind_gates";
+        let rows = self.read(sql.to_owned(), args![]).await?;
+        Ok(rows
+            .iter()
+            .filter_map(|row| {
+                let gate = read::gate(row, 2)?;
+                Some(KindGateRow { queue: row.get(0), kind: row.get(1), gate })
+            })
+            .collect())
+    }
+
+    async fn save_kind_gate(&self, gate: KindGateRow, open: bool) -> StoreResult<()> {
+        let of = [Arg::Int(Some(gate.queue)), Arg::Int(Some(gate.kind))];
+        if open {
+            let sql = "DELETE FROM kind_gates WHERE queue = ? AND kind = ?;";
+            return self.write(sql, of.into()).await.map(drop);
+        }
+        let sql = "INSERT OR REPLACE INTO kind_gates (queue, kind, until, code, detail)
+                   VALUES (?, ?, ?, ?, ?);";
+        let mut args = Vec::from(of);
+        args.push(Arg::Int(gate.gate.until.map(|at| at.0)));
+        args.push(Arg::Text(Some(gate.gate.code)));
+        args.push(Arg::Text(gate.gate.detail));
+        self.write(sql, args).await.map(drop)
+    }
+
+    async fn wake_kind(&self, queue: QueueId, kind: KindId, now: Timestamp) -> StoreResult<u64> {
+        let sql = "UPDATE jobs SET run_at = ?, ready = 1
+                   WHERE queue = ? AND kind = ? AND state = 0 AND ready = 0 RETURNING seq;";
+        let args = vec![Arg::Int(Some(now.0)), Arg::Int(Some(queue)), Arg::Int(Some(kind))];
+        Ok(self.write(sql, args).await?.len() as u64)
+    }
+
+    async fn credentials(&self) -> StoreResult<Vec<CredentialRow>> {
+        let sql = "SELECT queue, name, generation, salt, value, sent_at, expires_at, renew_at,
+                     promised_until, errors, error_code, error_at, error_message, refusals, secrets
+                   FROM credentials";
+        self.read(sql.to_owned(), args![]).await?.iter().map(read::credential).collect()
+    }
+
+    async fn save_credential(&self, row: CredentialRow) -> StoreResult<()> {
+        let sql = "INSERT OR REPLACE INTO credentials (queue, name, generation, salt, value,
+                     sent_at, expires_at, renew_at, promised_until, errors, error_code, error_at,
+                     error_message, refusals, secrets)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);";
+        let time = |at: Option<Timestamp>| Arg::Int(at.map(|at| at.0));
+        let (code, at, message) = row
+            .error
+            .map_or((None, None, None), |error| (Some(error.code), Some(error.at), error.message));
+        let args = vec![
+            Arg::Int(Some(row.queue)),
+            Arg::Text(Some(row.name)),
+            Arg::Int(Some(row.generation)),
+            Arg::Bytes(Some(row.salt.to_vec())),
+            Arg::Bytes(row.value),
+            time(row.sent_at),
+            time(row.expires_at),
+            time(row.renew_at),
+            time(row.promised_until),
+            Arg::Int(Some(i64::from(row.errors))),
+            Arg::Text(code),
+            time(at),
+            Arg::Bytes(message),
+            Arg::Int(Some(i64::from(row.refusals))),
+            Arg::Bytes(row.secrets.map(|hash| hash.to_vec())),
+        ];
+        self.write(sql, args).await.map(drop)
+    }
+
+    async fn buckets(&self) -> StoreResult<Vec<BucketRow>> {
+        let sql = "SELECT budget, window_ms, boot, start_ms, wall_ms, spent FROM budget_buckets";
+        let rows = self.read(sql.to_owned(), args![]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| BucketRow {
+                budget: row.get(0),
+                window_ms: row.get(1),
+                boot: row.get(2),
+                start_ms: row.get(3),
+                wall_ms: row.get(4),
+                spent: row.get(5),
+            })
+            .collect())
+    }
+
+    async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()> {
+        self.writer.save_buckets(rows).await
+    }
+
+    async fn drop_buckets(&self, budget: &str, ended_before_wall: Timestamp) -> StoreResult<()> {
+        let sql = "DELETE FROM budget_buckets WHERE budget = ? AND wall_ms < ? - 2 * window_ms;";
+        let args = vec![Arg::Text(Some(budget.to_owned())), Arg::Int(Some(ended_before_wall.0))];
+        self.write(sql, args).await.map(drop)
+    }
+
+    async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>> {
+        let sql = "SELECT value FROM meta WHERE name = ?";
+        let rows = self.read(sql.to_owned(), args![name.to_owned()]).await?;
+        Ok(rows.first().map(|row| row.get(0)))
+    }
+
+    async fn set_meta(&self, name: &str, value: Vec<u8>) -> StoreResult<()> {
+        let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?);";
+        let args = vec![Arg::Text(Some(name.to_owned())), Arg::Bytes(Some(value))];
+        self.write(sql, args).await.map(drop)
+    }
+
+    async fn describe(&self) -> StoreResult<StoreInfo> {
+        // Asked of the writing connection: that is the one whose settings count.
+        let sql = "SELECT sqlite_version(), j.journal_mode, s.synchronous
+                   FROM pragma_journal_mode AS j, pragma_synchronous AS s;";
+        let rows = self.write(sql, vec![]).await?;
+        let row = rows.first().ok_or_else(|| StoreError::Unexpected("no pragmas".to_owned()))?;
+        let synchronous = match row.get::<i64, _>(2) {
+            0 => "OFF",
+            1 => "NORMAL",
+            2 => "FULL",
+            _ => "EXTRA",
+        };
+        Ok(StoreInfo {
+            engine: "SQLite".to_owned(),
+            version: row.get(0),
+            journal_mode: row.get(1),
+            synchronous: synchronous.to_owned(),
+        })
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn artifact_row(row: &SqliteRow) -> StoreResult<ArtifactRow> {
+    Ok(ArtifactRow {
+        job: read::job_id(row, 0)?,
+        name: row.get(1),
+        content_type: row.get(2),
+        size: row.get(3),
+        sha256: row.get(4),
+    })
+}
+
+/// Newest first; the id, whose beginning is its time, is the cursor.
+fn list_statement(filter: &JobFilter) -> StoreResult<(String, SqliteArguments)> {
+    let mut sql = format!("{JOB_COLUMNS} WHERE true");
+    let mut args = args![];
+    let mut add = |condition: &str, value: Arg| {
+        sql.push_str(condition);
+        match value {
+            Arg::Int(value) => sqlx::Arguments::add(&mut args, value),
+            Arg::Text(value) => sqlx::Arguments::add(&mut args, value),
+            Arg::Bytes(value) => sqlx::Arguments::add(&mut args, value),
+        }
+        .map_err(|error| StoreError::Unexpected(error.to_string()))
+    };
+    if let Some(state) = filter.state {
+        // Written out, so that a partial index of that state can serve.
+        add(&format!(" AND j.state = {} AND ? IS NULL", state_code(state)), Arg::Int(None))?;
+    }
+    if let Some(kind) = &filter.kind {
+        add(" AND j.kind = (SELECT id FROM kinds WHERE name = ?)", Arg::Text(Some(kind.clone())))?;
+    }
+    if let Some(account) = &filter.account {
+        add(
+            " AND j.queue = (SELECT id FROM queues WHERE account = ?)",
+            Arg::Text(Some(account.clone())),
+        )?;
+    }
+    if let Some(tag) = &filter.tag {
+        add(
+            " AND j.seq IN (SELECT job FROM job_tags WHERE tag = ?)",
+            Arg::Text(Some(tag.clone())),
+        )?;
+    }
+    if let Some(code) = &filter.code {
+        add(" AND j.error_code = ?", Arg::Text(Some(code.clone())))?;
+    }
+    if let Some(since) = filter.since {
+        add(" AND j.created_at >= ?", Arg::Int(Some(since.0)))?;
+    }
+    if let Some(before) = filter.before {
+        add(" AND j.id < ?", Arg::Bytes(Some(before.0.as_bytes().to_vec())))?;
+    }
+    add(" ORDER BY j.id DESC LIMIT ?", Arg::Int(Some(i64::from(filter.limit))))?;
+    Ok((sql, args))
+}

@@ -1,0 +1,170 @@
+//! Opening the database: one daemon at a time, the right settings, the schema.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions as _, Row as _,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{SqliteStore, error, flush::Connection};
+use crate::store::{StoreError, batch::Writer};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long a statement waits for another program's lock before it says so.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// When a commit counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Synchronous {
+    /// On the disk: survives a power cut. The default.
+    #[default]
+    Full,
+    /// In the log: survives a crash of the program; a power cut may lose the last moments.
+    Normal,
+}
+
+/// Why the database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{path}: {error}; create the folder, or give this user the right to write there")]
+    Path { path: PathBuf, error: std::io::Error },
+    #[error(
+        "another attendant uses {path}: one daemon per database; stop it first, or set another \
+         [database] url"
+    )]
+    InUse { path: PathBuf },
+    #[error(
+        "{path} has schema {found}, this program knows up to {known}: it was written by a newer \
+         attendant; install that one, or restore a backup. Nothing was changed"
+    )]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("{path}: {error}")]
+    Store { path: PathBuf, error: StoreError },
+    #[error("{path}: the schema could not be brought up to date: {error}")]
+    Migrate { path: PathBuf, error: MigrateError },
+}
+
+/// The right to use a database, held until it is dropped.
+#[derive(Debug)]
+pub struct DatabaseLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl DatabaseLock {
+    /// Takes the lock beside the database. Nothing else of the database is touched.
+    pub fn take(database: &Path) -> Result<Self, OpenError> {
+        let mut name = database.as_os_str().to_owned();
+        name.push(".lock");
+        let lock = PathBuf::from(name);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&lock)
+            .map_err(|error| OpenError::Path { path: lock, error })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: database.to_owned(), _file: file }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: database.to_owned() }),
+            Err(TryLockError::Error(error)) => {
+                Err(OpenError::Path { path: database.to_owned(), error })
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn database(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn options(path: &Path, synchronous: Synchronous) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(match synchronous {
+            Synchronous::Full => SqliteSynchronous::Full,
+            Synchronous::Normal => SqliteSynchronous::Normal,
+        })
+        .busy_timeout(BUSY_TIMEOUT)
+        // Only rows and sealed bytes: nothing here may call out to the file system.
+        .pragma("trusted_schema", "OFF")
+        .pragma("temp_store", "MEMORY")
+        .pragma("cache_size", "-8192")
+        .pragma("mmap_size", "268435456")
+        .pragma("journal_size_limit", "67108864")
+        .statement_cache_capacity(256)
+        .row_buffer_size(1024)
+        .disable_statement_logging()
+}
+
+/// A value of `meta` in a database that may be of any age, read before anything is changed.
+/// `None` where the file, the table or the value is missing.
+pub async fn peek_meta(path: &Path, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
+    let wrap = |error: sqlx::Error| OpenError::Store {
+        path: path.to_owned(),
+        error: error::from_sqlx(&error),
+    };
+    if !path.metadata().is_ok_and(|file| file.len() > 0) {
+        return Ok(None);
+    }
+    let mut connection = options(path, Synchronous::Full).connect().await.map_err(wrap)?;
+    let tables = sqlx::query("SELECT 1 FROM sqlite_schema WHERE name = 'meta'")
+        .fetch_optional(&mut connection)
+        .await
+        .map_err(wrap)?;
+    if tables.is_none() {
+        return Ok(None);
+    }
+    let row = sqlx::query("SELECT value FROM meta WHERE name = ?")
+        .bind(name)
+        .fetch_optional(&mut connection)
+        .await
+        .map_err(wrap)?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Opens the database that `lock` stands for, makes or migrates it, and starts the writer.
+pub async fn open(lock: DatabaseLock, synchronous: Synchronous) -> Result<SqliteStore, OpenError> {
+    let path = lock.database().to_owned();
+    let wrap = |error: sqlx::Error| OpenError::Store {
+        path: path.clone(),
+        error: error::from_sqlx(&error),
+    };
+    let options = options(&path, synchronous).create_if_missing(true);
+    let mut sqlite = options.connect().await.map_err(wrap)?;
+    restrict(&path)?;
+    MIGRATIONS.run(&mut sqlite).await.map_err(|error| match error {
+        MigrateError::VersionMissing(found) => OpenError::Newer {
+            path: path.clone(),
+            found,
+            known: MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0),
+        },
+        error => OpenError::Migrate { path: path.clone(), error },
+    })?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(4)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
+        .await
+        .map_err(wrap)?;
+    let writer = Writer::start(Connection { sqlite });
+    Ok(SqliteStore::new(writer, readers, lock))
+}
+
+/// The file holds sealed values and names of people's jobs: for this user only.
+fn restrict(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| OpenError::Path { path: path.to_owned(), error })
+}
