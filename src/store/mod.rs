@@ -114,8 +114,8 @@ pub trait Store: Send + Sync + 'static {
 
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>>;
     async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()>;
-    /// Drops buckets whose window is over.
-    async fn drop_buckets(&self, budget: &str, ended_before_wall: Timestamp) -> StoreResult<()>;
+    /// Drops buckets of another boot (they were written anew) and those whose window is over.
+    async fn drop_buckets(&self, budget: &str, boot: &str, now: Timestamp) -> StoreResult<()>;
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>>;
     async fn set_meta(&self, name: &str, value: Vec<u8>) -> StoreResult<()>;

@@ -464,9 +464,14 @@ impl Store for SqliteStore {
         self.writer.save_buckets(rows).await
     }
 
-    async fn drop_buckets(&self, budget: &str, ended_before_wall: Timestamp) -> StoreResult<()> {
-        let sql = "DELETE FROM budget_buckets WHERE budget = ? AND wall_ms < ? - 2 * window_ms;";
-        let args = vec![Arg::Text(Some(budget.to_owned())), Arg::Int(Some(ended_before_wall.0))];
+    async fn drop_buckets(&self, budget: &str, boot: &str, now: Timestamp) -> StoreResult<()> {
+        let sql = "DELETE FROM budget_buckets
+                   WHERE budget = ? AND (boot <> ? OR wall_ms < ? - 2 * window_ms);";
+        let args = vec![
+            Arg::Text(Some(budget.to_owned())),
+            Arg::Text(Some(boot.to_owned())),
+            Arg::Int(Some(now.0)),
+        ];
         self.write(sql, args).await.map(drop)
     }
 

@@ -1,0 +1,149 @@
+//! The budgets of all accounts: decided by [`policy::budget`], kept in memory, persisted ahead.
+//!
+//! A permit is on disk before its request is sent, so a crash can only waste permits. Buckets are
+//! kept with both clocks: within one boot their age is told by the one that does not step.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::catalog::Catalog;
+use crate::{
+    clock::{Clock, Now},
+    policy::budget::{Budget, Class, Left, SpentBefore},
+    policy::limit::Limit,
+    store::{BucketRow, Store, StoreResult},
+    types::Timestamp,
+};
+
+/// All budgets by name.
+#[derive(Debug)]
+pub struct Budgets {
+    boot: String,
+    clock: Clock,
+    inner: Mutex<HashMap<String, Budget>>,
+}
+
+/// Permits taken ahead of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    pub count: u32,
+    /// On the clock since boot.
+    pub at_ms: i64,
+}
+
+impl Budgets {
+    /// Restores what was spent before the restart.
+    pub async fn load(
+        store: &dyn Store,
+        catalog: &Catalog,
+        clock: Clock,
+        boot: String,
+    ) -> StoreResult<Self> {
+        let rows = store.buckets().await?;
+        let now = clock.now();
+        let mut inner = HashMap::new();
+        for account in catalog.accounts.values() {
+            inner
+                .entry(account.budget.clone())
+                .or_insert_with(|| restore(&account.limits, &account.budget, &rows, &boot, now));
+        }
+        let budgets = Self { boot, clock, inner: Mutex::new(inner) };
+        let rows = budgets.all_rows(now);
+        store.save_buckets(rows).await?;
+        budgets.tidy(store).await?;
+        Ok(budgets)
+    }
+
+    /// Drops rows that count no more.
+    pub async fn tidy(&self, store: &dyn Store) -> StoreResult<()> {
+        let now = self.clock.wall();
+        let names: Vec<String> = self.lock().keys().cloned().collect();
+        for name in names {
+            store.drop_buckets(&name, &self.boot, now).await?;
+        }
+        Ok(())
+    }
+
+    fn all_rows(&self, now: Now) -> Vec<BucketRow> {
+        let mut budgets = self.lock();
+        budgets.iter_mut().flat_map(|(name, one)| self.rows(name, one, now)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Budget>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `class` may take of a budget now; `u32::MAX` where there are no limits.
+    #[must_use]
+    pub fn allowance(&self, budget: &str, class: Class) -> u32 {
+        let now = self.clock.now().boot_ms;
+        self.lock().get_mut(budget).map_or(u32::MAX, |one| one.allowance(now, class))
+    }
+
+    /// Takes `n` permits and says which rows must be durable before they are used; `None` if
+    /// there are not so many.
+    pub fn take(&self, budget: &str, n: u32) -> Option<(Taken, Vec<BucketRow>)> {
+        let now = self.clock.now();
+        let mut budgets = self.lock();
+        let taken = Taken { count: n, at_ms: now.boot_ms };
+        let Some(one) = budgets.get_mut(budget) else { return Some((taken, vec![])) };
+        one.take(now.boot_ms, n).then(|| (taken, self.rows(budget, one, now)))
+    }
+
+    /// Returns permits that were not used. The rows follow with the next that are persisted.
+    pub fn give_back(&self, budget: &str, taken: Taken, n: u32) {
+        let now = self.clock.now().boot_ms;
+        if n > 0
+            && let Some(one) = self.lock().get_mut(budget)
+        {
+            one.give_back(taken.at_ms, now, n);
+        }
+    }
+
+    /// When `class` may take a permit again; `None` if it may now.
+    #[must_use]
+    pub fn next_free(&self, budget: &str, class: Class) -> Option<Timestamp> {
+        let now = self.clock.now();
+        let budgets = self.lock();
+        let free = budgets.get(budget)?.next_free(now.boot_ms, class)?;
+        Some(Timestamp(now.wall.0.saturating_add(free - now.boot_ms)))
+    }
+
+    /// What each limit has left.
+    #[must_use]
+    pub fn left(&self, budget: &str) -> Vec<Left> {
+        let now = self.clock.now().boot_ms;
+        self.lock().get_mut(budget).map(|one| one.left(now)).unwrap_or_default()
+    }
+
+    fn rows(&self, name: &str, budget: &mut Budget, now: Now) -> Vec<BucketRow> {
+        let rows = budget.snapshot().into_iter().map(|row| BucketRow {
+            budget: name.to_owned(),
+            window_ms: row.window_ms,
+            boot: self.boot.clone(),
+            start_ms: row.start_ms,
+            wall_ms: now.wall.0.saturating_sub(now.boot_ms.saturating_sub(row.start_ms)),
+            spent: i64::from(row.spent),
+        });
+        rows.collect()
+    }
+}
+
+fn restore(limits: &[Limit], name: &str, rows: &[BucketRow], boot: &str, now: Now) -> Budget {
+    let before: Vec<SpentBefore> = rows
+        .iter()
+        .filter(|row| row.budget == name)
+        .map(|row| SpentBefore {
+            window_ms: row.window_ms,
+            age_ms: if row.boot == boot && !boot.is_empty() {
+                now.boot_ms.saturating_sub(row.start_ms)
+            } else {
+                now.wall.0.saturating_sub(row.wall_ms)
+            },
+            spent: u32::try_from(row.spent).unwrap_or(u32::MAX),
+        })
+        .collect();
+    Budget::restore(limits, &before, now.boot_ms)
+}

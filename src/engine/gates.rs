@@ -1,0 +1,247 @@
+//! What holds queues shut: pauses, Retry-After, the breaker, a provider that changed. Decided by
+//! [`policy::gate`], kept in memory, persisted when it changes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    policy::{
+        classify::Health,
+        codes::Code,
+        gate::{Admission, Breaker, Reason, Suspicion},
+    },
+    store::{GateRow, KindGateRow, KindId, QueueId, QueueRow, Store, StoreResult},
+    types::{JobId, Timestamp},
+};
+
+/// What keeps a due job from running, as `waiting_for` says it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Hold {
+    /// `budget`, `gate`, `paused` or `credential`.
+    pub code: &'static str,
+    pub until: Option<Timestamp>,
+    pub detail: String,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    paused_by: Option<String>,
+    gate: Option<(Timestamp, String)>,
+    breaker: Breaker,
+    kinds: BTreeMap<KindId, String>,
+    suspicions: HashMap<KindId, Suspicion>,
+}
+
+/// The gates of all queues.
+#[derive(Debug, Default)]
+pub struct Gates {
+    inner: Mutex<HashMap<QueueId, Queue>>,
+}
+
+/// How many jobs a queue may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admit {
+    All,
+    /// The breaker's one probe.
+    One,
+    Wait(Option<Timestamp>),
+}
+
+impl Gates {
+    pub async fn load(store: &dyn Store, now: Timestamp) -> StoreResult<Self> {
+        let gates = Self::default();
+        for row in store.queues().await? {
+            let mut inner = gates.lock();
+            let queue = inner.entry(row.id).or_default();
+            queue.paused_by = row.paused_by;
+            queue.gate = row
+                .gate
+                .and_then(|gate| Some((gate.until?, gate.detail.unwrap_or(gate.code))))
+                .filter(|(until, _)| *until > now);
+        }
+        for row in store.kind_gates().await? {
+            let detail = row.gate.detail.unwrap_or(row.gate.code);
+            gates.lock().entry(row.queue).or_default().kinds.insert(row.kind, detail);
+        }
+        Ok(gates)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<QueueId, Queue>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks to start jobs. Where it says [`Admit::One`] the caller has become the probe.
+    pub fn admit(&self, queue: QueueId, now: Timestamp) -> Admit {
+        let mut inner = self.lock();
+        let Some(one) = inner.get_mut(&queue) else { return Admit::All };
+        if one.paused_by.is_some() {
+            return Admit::Wait(None);
+        }
+        if let Some((until, _)) = &one.gate
+            && now < *until
+        {
+            return Admit::Wait(Some(*until));
+        }
+        match one.breaker.admit(now) {
+            Admission::Go => Admit::All,
+            Admission::Probe => Admit::One,
+            Admission::Wait { until } => Admit::Wait(Some(until)),
+        }
+    }
+
+    /// What `waiting_for` says of this queue's due jobs.
+    #[must_use]
+    pub fn hold(&self, queue: QueueId, kind: Option<KindId>, now: Timestamp) -> Option<Hold> {
+        let inner = self.lock();
+        let one = inner.get(&queue)?;
+        if let Some(who) = &one.paused_by {
+            let detail = format!("paused by {who}; `attendant queues resume` opens it");
+            return Some(Hold { code: "paused", until: None, detail });
+        }
+        if let Some(detail) = kind.and_then(|kind| one.kinds.get(&kind)) {
+            return Some(Hold { code: "gate", until: None, detail: detail.clone() });
+        }
+        if let Some((until, detail)) = one.gate.as_ref().filter(|(until, _)| now < *until) {
+            return Some(Hold { code: "gate", until: Some(*until), detail: detail.clone() });
+        }
+        let until = match one.breaker {
+            Breaker::Closed { .. } => return None,
+            Breaker::Open { until, .. } => Some(until),
+            Breaker::HalfOpen { .. } => None,
+        };
+        let detail = "the provider fails: one probe at a time until it answers".to_owned();
+        Some(Hold { code: "gate", until, detail })
+    }
+
+    #[must_use]
+    pub fn breaker_is_open(&self, queue: QueueId) -> bool {
+        self.lock().get(&queue).is_some_and(|one| one.breaker.is_open())
+    }
+
+    /// Tells the breaker how a request ended; `Some(true)` where that opened it, `Some(false)`
+    /// where it closed it.
+    pub fn record(
+        &self,
+        queue: QueueId,
+        job: JobId,
+        health: Health,
+        now: Timestamp,
+    ) -> Option<bool> {
+        let mut inner = self.lock();
+        let one = inner.entry(queue).or_default();
+        let before = one.breaker.is_open();
+        one.breaker.record(now, job, health);
+        let after = one.breaker.is_open();
+        (before != after).then_some(after)
+    }
+
+    /// Shuts the queue until then, if it is not shut for longer. The row to be persisted, if any.
+    pub fn shut(
+        &self,
+        queue: QueueId,
+        account: &str,
+        until: Timestamp,
+        code: Code,
+    ) -> Option<QueueRow> {
+        let mut inner = self.lock();
+        let one = inner.entry(queue).or_default();
+        if one.gate.as_ref().is_some_and(|(other, _)| *other >= until) {
+            return None;
+        }
+        one.gate = Some((until, format!("the provider asked to wait ({code})")));
+        Some(row(queue, account, one))
+    }
+
+    /// Shuts or opens by a person's word. The row to be persisted.
+    pub fn pause(&self, queue: QueueId, account: &str, by: Option<&str>) -> QueueRow {
+        let mut inner = self.lock();
+        let one = inner.entry(queue).or_default();
+        one.paused_by = by.map(ToOwned::to_owned);
+        if by.is_none() {
+            // "Go" from a person outweighs what the daemon was waiting for.
+            one.gate = None;
+            one.breaker = Breaker::default();
+        }
+        row(queue, account, one)
+    }
+
+    #[must_use]
+    pub fn kind_is_shut(&self, queue: QueueId, kind: KindId) -> Option<String> {
+        self.lock().get(&queue)?.kinds.get(&kind).cloned()
+    }
+
+    /// A follow met 403 or 404; the gate to be persisted if that convicts the provider.
+    pub fn suspect(
+        &self,
+        queue: QueueId,
+        kind: KindId,
+        job: JobId,
+        live: u32,
+    ) -> Option<KindGateRow> {
+        let mut inner = self.lock();
+        let one = inner.entry(queue).or_default();
+        if !one.suspicions.entry(kind).or_default().suspect(job, live) {
+            return None;
+        }
+        drop(inner);
+        Some(self.shut_kind(queue, kind, "several different follows were refused alike"))
+    }
+
+    /// A follow was answered as it should be.
+    pub fn trust(&self, queue: QueueId, kind: KindId) {
+        if let Some(one) = self.lock().get_mut(&queue)
+            && let Some(suspicion) = one.suspicions.get_mut(&kind)
+        {
+            suspicion.clear();
+        }
+    }
+
+    /// Shuts one kind until a new definition or an operator opens it.
+    pub fn shut_kind(&self, queue: QueueId, kind: KindId, why: &str) -> KindGateRow {
+        let detail = format!(
+            "the provider seems to have changed ({why}): mend its definition, or `attendant \
+             queues resume`"
+        );
+        self.lock().entry(queue).or_default().kinds.insert(kind, detail.clone());
+        let code = Code::ProviderChanged.to_string();
+        KindGateRow { queue, kind, gate: GateRow { until: None, code, detail: Some(detail) } }
+    }
+
+    /// Opens all kinds of a queue; which they were.
+    pub fn open_kinds(&self, queue: QueueId) -> Vec<KindId> {
+        let mut inner = self.lock();
+        let Some(one) = inner.get_mut(&queue) else { return vec![] };
+        one.suspicions.clear();
+        std::mem::take(&mut one.kinds).into_keys().collect()
+    }
+
+    #[must_use]
+    pub fn gate_of(&self, queue: QueueId, now: Timestamp) -> Option<(Reason, Hold)> {
+        let hold = self.hold(queue, None, now)?;
+        let reason = match (hold.code, self.breaker_is_open(queue)) {
+            ("paused", _) => Reason::Paused,
+            (_, true) => Reason::Breaker,
+            _ => Reason::RetryAfter,
+        };
+        Some((reason, hold))
+    }
+
+    /// Kinds of a queue that are shut, with why.
+    #[must_use]
+    pub fn shut_kinds(&self, queue: QueueId) -> Vec<(KindId, String)> {
+        let inner = self.lock();
+        let Some(one) = inner.get(&queue) else { return vec![] };
+        one.kinds.iter().map(|(kind, why)| (*kind, why.clone())).collect()
+    }
+}
+
+fn row(id: QueueId, account: &str, queue: &Queue) -> QueueRow {
+    let gate = queue.gate.as_ref().map(|(until, detail)| GateRow {
+        until: Some(*until),
+        code: "retry_after".to_owned(),
+        detail: Some(detail.clone()),
+    });
+    QueueRow { id, account: account.to_owned(), paused_by: queue.paused_by.clone(), gate }
+}

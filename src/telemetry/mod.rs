@@ -1,0 +1,4 @@
+//! What operators read: log events, later metrics and systemd's status.
+
+pub mod events;
+pub mod logging;
