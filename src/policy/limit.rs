@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn reads_what_the_contract_writes() {
         let limit: Limit = "14400/24h".parse().unwrap();
-        assert_eq!((limit.count, limit.window), (14400, Duration::from_secs(86400)));
+        assert_eq!((limit.count, limit.window), (14400, Duration::from_hours(24)));
         assert_eq!(limit.to_string(), "14400/1day");
     }
 
