@@ -1,0 +1,3 @@
+//! Credentials and the keys that keep them.
+
+pub mod seal;

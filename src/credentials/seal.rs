@@ -1,0 +1,210 @@
+//! Encryption at rest.
+//!
+//! One sealing key of 32 bytes stands outside the database. For each chain a [`ChainKey`] is
+//! derived from it and a random salt that is kept with the chain: whoever erases the salt erases
+//! what was sealed, in backups too, since a salt of 16 random bytes cannot be guessed again.
+//!
+//! A sealed value is `version (1) ‖ key id (4) ‖ nonce (24) ‖ ciphertext and tag (n + 16)`, by
+//! XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03), whose nonces are long enough to be random.
+//! The associated data is the row's identity and is not stored: a value copied into another row
+//! does not open.
+
+use std::fmt;
+
+use chacha20poly1305::{
+    Key, Tag, XChaCha20Poly1305, XNonce,
+    aead::{AeadInOut, KeyInit},
+};
+use hkdf::Hkdf;
+use rand::{TryRng, rngs::SysRng};
+use secrecy::zeroize::Zeroizing;
+use sha2::Sha256;
+
+mod equality;
+mod key_file;
+#[cfg(test)]
+mod tests;
+
+pub use equality::{EqualityKey, canonical_json};
+pub use key_file::{KeyError, KeyFile};
+
+const VERSION: u8 = 1;
+const NONCE_AT: usize = 1 + 4;
+const TEXT_AT: usize = NONCE_AT + 24;
+const TAG: usize = 16;
+
+/// Bytes that sealing adds.
+pub const OVERHEAD: usize = TEXT_AT + TAG;
+
+// What a key is derived for (RFC 5869, section 3.2): one label each, never reused.
+const KEY_ID: &[u8] = b"attendant key id v1";
+const CHAIN: &[u8] = b"attendant chain v1";
+const EQUALITY: &[u8] = b"attendant equality v1";
+
+/// A key's public name: four bytes derived from it, which tell nothing about it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(pub [u8; 4]);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({self})")
+    }
+}
+
+/// The key that everything is sealed with. Wiped when dropped.
+#[derive(Clone)]
+pub struct SealingKey {
+    bytes: Zeroizing<[u8; 32]>,
+    id: KeyId,
+}
+
+impl SealingKey {
+    /// A new random key.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self::from_bytes(random())
+    }
+
+    #[must_use]
+    pub fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
+        let mut id = [0; 4];
+        derive(&bytes, None, KEY_ID, &mut id);
+        Self { bytes, id: KeyId(id) }
+    }
+
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// The key of one chain (or of one account's credentials), from its salt.
+    #[must_use]
+    pub fn chain_key(&self, salt: &[u8; 16]) -> ChainKey {
+        self.derived(Some(salt), CHAIN)
+    }
+
+    fn derived(&self, salt: Option<&[u8]>, label: &[u8]) -> ChainKey {
+        let mut key = Zeroizing::new([0; 32]);
+        derive(&self.bytes, salt, label, key.as_mut_slice());
+        let cipher = XChaCha20Poly1305::new(Key::cast_from_core(&key));
+        ChainKey { cipher, id: self.id }
+    }
+}
+
+/// Shows only the key's id.
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealingKey({})", self.id)
+    }
+}
+
+/// A salt for a new chain.
+#[must_use]
+pub fn new_salt() -> [u8; 16] {
+    *random()
+}
+
+/// Seals and opens the values of one chain. Wiped when dropped.
+#[derive(Clone)]
+pub struct ChainKey {
+    /// Wipes its key when dropped, by its feature `zeroize`.
+    cipher: XChaCha20Poly1305,
+    id: KeyId,
+}
+
+/// Why a sealed value does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    #[error("sealed in version {0} of the layout, which this attendant does not know")]
+    UnknownVersion(u8),
+    #[error("sealed with key {sealed_with}, but the key in use is {in_use}")]
+    OtherKey { sealed_with: KeyId, in_use: KeyId },
+    /// Changed, cut short, moved from another row, or its chain's salt is gone.
+    #[error("not what was sealed here: changed, cut short or from elsewhere")]
+    Tampered,
+}
+
+impl ChainKey {
+    /// Seals `plaintext` for the place that `aad` names.
+    ///
+    /// # Panics
+    /// Where the operating system has no random bytes, or for more than 256 GiB.
+    #[must_use]
+    pub fn seal(&self, aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
+        let mut nonce = [0; 24];
+        fill(&mut nonce);
+        let mut sealed = Vec::with_capacity(OVERHEAD + plaintext.len());
+        sealed.push(VERSION);
+        sealed.extend_from_slice(&self.id.0);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(plaintext);
+        let text = &mut sealed[TEXT_AT..];
+        let tag = self
+            .cipher
+            .encrypt_inout_detached(&XNonce::from(nonce), aad, text.into())
+            .expect("no value has 256 GiB");
+        sealed.extend_from_slice(&tag);
+        sealed
+    }
+
+    /// Opens what [`seal`](Self::seal) made with the same key and `aad`.
+    pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let (nonce, text, tag) = self.parts(sealed)?;
+        let mut text = Zeroizing::new(text.to_vec());
+        self.cipher
+            .decrypt_inout_detached(&nonce, aad, text.as_mut_slice().into(), &tag)
+            .map_err(|_| OpenError::Tampered)?;
+        Ok(text)
+    }
+
+    fn parts<'s>(&self, sealed: &'s [u8]) -> Result<(XNonce, &'s [u8], Tag), OpenError> {
+        let (version, rest) = sealed.split_first().ok_or(OpenError::Tampered)?;
+        if *version != VERSION {
+            return Err(OpenError::UnknownVersion(*version));
+        }
+        let (id, rest) = rest.split_first_chunk::<4>().ok_or(OpenError::Tampered)?;
+        if *id != self.id.0 {
+            return Err(OpenError::OtherKey { sealed_with: KeyId(*id), in_use: self.id });
+        }
+        let (nonce, rest) = rest.split_first_chunk::<24>().ok_or(OpenError::Tampered)?;
+        let (text, tag) = rest.split_last_chunk::<TAG>().ok_or(OpenError::Tampered)?;
+        Ok((XNonce::from(*nonce), text, Tag::from(*tag)))
+    }
+}
+
+impl fmt::Debug for ChainKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChainKey(of {})", self.id)
+    }
+}
+
+/// The key that a value is sealed with, without opening it; `None` where it is no sealed value.
+#[must_use]
+pub fn sealed_with(sealed: &[u8]) -> Option<KeyId> {
+    let id = sealed.strip_prefix(&[VERSION])?.first_chunk::<4>()?;
+    (sealed.len() >= OVERHEAD).then_some(KeyId(*id))
+}
+
+fn derive(key: &[u8; 32], salt: Option<&[u8]>, label: &[u8], out: &mut [u8]) {
+    Hkdf::<Sha256>::new(salt, key)
+        .expand(label, out)
+        .expect("HKDF-SHA256 gives up to 8160 bytes (RFC 5869)");
+}
+
+fn random<const N: usize>() -> Zeroizing<[u8; N]> {
+    let mut bytes = Zeroizing::new([0; N]);
+    fill(bytes.as_mut_slice());
+    bytes
+}
+
+/// From the operating system each time, so that a machine restored from a snapshot does not
+/// repeat a nonce.
+fn fill(bytes: &mut [u8]) {
+    SysRng.try_fill_bytes(bytes).expect("the operating system gives random bytes");
+}

@@ -1,0 +1,241 @@
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn key(byte: u8) -> SealingKey {
+    SealingKey::from_bytes(Zeroizing::new([byte; 32]))
+}
+
+const SALT: [u8; 16] = [7; 16];
+
+#[test]
+fn a_sealed_value_is_laid_out_as_documented() {
+    let sealing = key(1);
+    let sealed = sealing.chain_key(&SALT).seal(b"row", b"hello");
+    assert_eq!((sealed.len(), sealed.capacity()), (OVERHEAD + 5, OVERHEAD + 5));
+    assert_eq!((sealed[0], &sealed[1..5]), (1, &sealing.id().0[..]));
+    assert_eq!(sealed_with(&sealed), Some(sealing.id()));
+    assert_eq!(sealed_with(&sealed[..OVERHEAD - 1]), None);
+}
+
+/// Fixed for ever, since other values would make every database unreadable; computed with another
+/// implementation (Python's hmac).
+#[test]
+fn derivation_does_not_change_between_releases() {
+    assert_eq!(key(1).id().to_string(), "d7660aa4");
+    let mut derived = [0; 4];
+    derive(&[1; 32], Some(&SALT), CHAIN, &mut derived);
+    assert_eq!(KeyId(derived).to_string(), "7756ba39");
+    let equality = EqualityKey(Zeroizing::new([3; 32]));
+    assert_eq!(
+        KeyId(equality.hash("args", &[b"{}"])[..4].try_into().unwrap()).to_string(),
+        "2bed03c4"
+    );
+}
+
+#[test]
+fn every_refusal_has_its_own_reason() {
+    let chain = key(1).chain_key(&SALT);
+    let sealed = chain.seal(b"row 1", b"secret");
+    let open = |key: &ChainKey, aad: &[u8], sealed: &[u8]| key.open(aad, sealed).unwrap_err();
+
+    assert_eq!(open(&chain, b"row 2", &sealed), OpenError::Tampered);
+    assert_eq!(open(&key(1).chain_key(&[8; 16]), b"row 1", &sealed), OpenError::Tampered);
+    let other = open(&key(2).chain_key(&SALT), b"row 1", &sealed);
+    assert_eq!(
+        other.to_string(),
+        format!("sealed with key {}, but the key in use is {}", key(1).id(), key(2).id())
+    );
+    let mut newer = sealed.clone();
+    newer[0] = 2;
+    assert_eq!(open(&chain, b"row 1", &newer), OpenError::UnknownVersion(2));
+    for length in 0..sealed.len() {
+        assert_eq!(open(&chain, b"row 1", &sealed[..length]), OpenError::Tampered, "{length}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_refused() {
+    let chain = key(1).chain_key(&SALT);
+    let sealed = chain.seal(b"row", b"a secret of some length");
+    for at in 0..sealed.len() {
+        for bit in 0..8 {
+            let mut flipped = sealed.clone();
+            flipped[at] ^= 1 << bit;
+            assert!(chain.open(b"row", &flipped).is_err(), "byte {at}, bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let sealing = key(0xab);
+    let shown = format!("{sealing:?} {:?} {:?}", sealing.chain_key(&SALT), EqualityKey::generate());
+    let id = sealing.id();
+    assert_eq!(shown, format!("SealingKey({id}) ChainKey(of {id}) EqualityKey(…)"));
+}
+
+#[test]
+fn a_key_file_is_private_and_reads_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attendant.key");
+    let made = SealingKey::create_file(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!((text.len(), text.trim_end().len()), (45, 44));
+    assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no other file is left");
+
+    let read = SealingKey::read_file(&path).unwrap();
+    assert_eq!((read.key.id(), read.warning), (made.id(), None));
+    let sealed = made.chain_key(&SALT).seal(b"", b"x");
+    assert_eq!(*read.key.chain_key(&SALT).open(b"", &sealed).unwrap(), b"x");
+
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    let warning = SealingKey::read_file(&path).unwrap().warning.unwrap();
+    assert!(warning.ends_with("is open to others (0640): chmod 0600 it"), "{warning}");
+}
+
+#[test]
+fn a_key_file_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attendant.key");
+    std::fs::write(&path, "the old one").unwrap();
+    let error = SealingKey::create_file(&path).unwrap_err();
+    assert!(matches!(error, KeyError::Exists(_)), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "the old one");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_key_file_survives_the_remains_of_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attendant.key");
+    std::fs::write(folder.path().join("attendant.key.new"), "half").unwrap();
+    SealingKey::create_file(&path).unwrap();
+    SealingKey::read_file(&path).unwrap();
+}
+
+#[test]
+fn a_bad_key_file_says_what_to_do_and_nothing_of_its_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attendant.key");
+    let table = [
+        (None, "does not exist: bring it back from where it is kept"),
+        (Some(""), "has 0 bytes, not 32"),
+        (Some("c2hvcnQ=\n"), "has 5 bytes, not 32"),
+        (Some("not base64!\n"), "is not base64: it must hold one line of 44 characters"),
+    ];
+    for (content, wanted) in table {
+        if let Some(content) = content {
+            std::fs::write(&path, content).unwrap();
+        }
+        let error = SealingKey::read_file(&path).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+        assert!(!error.contains("short") && !error.contains("base64!"), "{error}");
+    }
+    let error = SealingKey::read_file(folder.path()).unwrap_err();
+    assert!(matches!(error, KeyError::Unreadable { .. }), "{error}");
+}
+
+#[test]
+fn equality_survives_a_rekey() {
+    let equality = EqualityKey::generate();
+    let (old, new) = (key(1), key(2));
+    let opened = EqualityKey::open(&old, &equality.sealed(&old)).unwrap();
+    let resealed = opened.sealed(&new);
+    let again = EqualityKey::open(&new, &resealed).unwrap();
+    assert_eq!(again.hash("args", &[b"x"]), equality.hash("args", &[b"x"]));
+    assert!(matches!(EqualityKey::open(&old, &resealed), Err(OpenError::OtherKey { .. })));
+}
+
+#[test]
+fn equality_hashes_differ_where_anything_differs() {
+    let key = EqualityKey::generate();
+    let lists: [(&str, &[&[u8]]); 7] = [
+        ("args", &[]),
+        ("args", &[b""]),
+        ("args", &[b"ab"]),
+        ("args", &[b"a", b"b"]),
+        ("args", &[b"b", b"a"]),
+        ("key", &[b"ab"]),
+        ("argsab", &[]),
+    ];
+    for (n, (domain, parts)) in lists.iter().enumerate() {
+        for (other, more) in &lists[..n] {
+            assert_ne!(key.hash(domain, parts), key.hash(other, more));
+        }
+    }
+    assert_ne!(key.hash("args", &[]), EqualityKey::generate().hash("args", &[]));
+}
+
+#[test]
+fn canonical_json_is_sorted_and_tight() {
+    let value = json!({ "b": [1, 1.0, 100.0, -0.5, true, null], "a": { "z": "é\n\"", "": {} } });
+    let wanted = r#"{"a":{"":{},"z":"é\n\""},"b":[1,1.0,100.0,-0.5,true,null]}"#;
+    assert_eq!(String::from_utf8(canonical_json(&value)).unwrap(), wanted);
+    let written: Value = serde_json::from_str("[1e2, 18446744073709551615]").unwrap();
+    assert_eq!(canonical_json(&written), b"[100.0,18446744073709551615]");
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(".{0,4}", inner, 0..6)
+                .prop_map(|map| map.into_iter().collect()),
+        ]
+    })
+}
+
+/// The same value, its objects' keys written the other way round.
+fn reversed(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let entries: Vec<_> = map
+                .iter()
+                .rev()
+                .map(|(key, value)| format!("{} : {}", Value::from(key.as_str()), reversed(value)))
+                .collect();
+            format!("{{ {} }}", entries.join(" , "))
+        }
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(reversed).collect();
+            format!("[ {} ]", items.join(" , "))
+        }
+        other => other.to_string(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_sealed_opens(text: Vec<u8>, aad: Vec<u8>, salt: [u8; 16], bytes: [u8; 32]) {
+        let chain = SealingKey::from_bytes(Zeroizing::new(bytes)).chain_key(&salt);
+        let (first, second) = (chain.seal(&aad, &text), chain.seal(&aad, &text));
+        prop_assert_ne!(&first, &second, "a nonce came twice");
+        prop_assert_eq!(&*chain.open(&aad, &first).unwrap(), &text);
+    }
+
+    #[test]
+    fn nothing_opens_by_accident(junk: Vec<u8>) {
+        prop_assert!(key(1).chain_key(&SALT).open(b"", &junk).is_err());
+    }
+
+    #[test]
+    fn canonical_json_knows_no_key_order(value in any_json()) {
+        let other: Value = serde_json::from_str(&reversed(&value)).unwrap();
+        let canonical = canonical_json(&value);
+        prop_assert_eq!(&canonical, &canonical_json(&other));
+        prop_assert_eq!(serde_json::from_slice::<Value>(&canonical).unwrap(), other);
+    }
+}
