@@ -3,7 +3,11 @@
 pub mod clock;
 pub mod config;
 pub mod credentials;
+pub mod definition;
 pub mod diagnostic;
+pub mod engine;
+pub mod outbound;
 pub mod policy;
 pub mod store;
+pub mod telemetry;
 pub mod types;

@@ -1,3 +1,4 @@
 //! Credentials and the keys that keep them.
 
 pub mod seal;
+pub mod vault;
