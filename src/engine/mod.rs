@@ -1,5 +1,230 @@
-//! The engine.
+//! The engine: takes due jobs within each account's allowance, runs one attempt of each, and
+//! stores what it came to.
+//!
+//! [`dispatcher`] claims, [`backend`] hands the claimed jobs to an apalis worker, [`attempt`] runs
+//! one of them through its shape ([`shapes`]) and settles it, [`reaper`] looks after leases.
+//! [`actions`] is what the API may ask of all this. [`catalog`] is what to do, as configured.
+
+pub mod actions;
+pub mod attempt;
+pub mod backend;
 pub mod budgets;
 pub mod catalog;
+pub mod dispatcher;
 pub mod enqueue;
 pub mod gates;
+pub mod reaper;
+pub mod running;
+pub mod sender;
+mod settling;
+pub mod shapes;
+pub mod waiters;
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use self::{
+    budgets::Budgets, catalog::Catalog, dispatcher::Wake, gates::Gates, running::Running,
+    waiters::Waiters,
+};
+use crate::{
+    clock::{self, Clock},
+    credentials::{
+        cell::Credentials,
+        seal,
+        vault::{self, Part, Payload, Vault},
+    },
+    outbound::Outbound,
+    policy::backoff::Backoff,
+    store::{ActorId, NewJob, QueueDepth, QueueId, Store, StoreResult},
+    types::Timestamp,
+};
+
+/// `created_by` of the daemon's own jobs.
+pub const DAEMON: &str = r#"{"user":"attendant"}"#;
+
+/// How the engine runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Attempts at once, in all accounts together.
+    pub concurrency: usize,
+    pub lease: Duration,
+    pub shutdown_timeout: Duration,
+    pub backoff: Backoff,
+}
+
+/// Everything that attempts, the API and the daemon's own tasks share.
+#[derive(Debug)]
+pub struct Engine {
+    pub store: Arc<dyn Store>,
+    pub vault: Arc<Vault>,
+    pub clock: Clock,
+    pub settings: Settings,
+    pub budgets: Budgets,
+    pub gates: Gates,
+    pub credentials: Credentials,
+    pub outbound: Outbound,
+    pub running: Running,
+    pub wake: Wake,
+    pub waiters: Waiters,
+    /// The daemon as `created_by`.
+    pub actor: ActorId,
+    catalog: RwLock<Arc<Catalog>>,
+    depths: Mutex<(Timestamp, Arc<Vec<QueueDepth>>)>,
+    draining: AtomicBool,
+    store_trouble: Mutex<Option<String>>,
+}
+
+impl Engine {
+    /// Restores credentials, budgets and gates, and makes sure that each credential has its job.
+    pub async fn new(
+        store: Arc<dyn Store>,
+        vault: Arc<Vault>,
+        clock: Clock,
+        settings: Settings,
+        catalog: Catalog,
+        outbound: Outbound,
+    ) -> StoreResult<Arc<Self>> {
+        vault.mark(&*store).await?;
+        let now = clock.wall();
+        let names = credential_names(&catalog);
+        let engine = Self {
+            budgets: Budgets::load(&*store, &catalog, clock.clone(), clock::boot_id()).await?,
+            gates: Gates::load(&*store, now).await?,
+            credentials: Credentials::load(&*store, &vault, names.into_iter()).await?,
+            actor: store.actor_id(DAEMON).await?,
+            running: Running::default(),
+            wake: Wake::default(),
+            waiters: Waiters::default(),
+            catalog: RwLock::new(Arc::new(catalog)),
+            depths: Mutex::default(),
+            draining: AtomicBool::new(false),
+            store_trouble: Mutex::default(),
+            store,
+            vault,
+            clock,
+            settings,
+            outbound,
+        };
+        engine.ensure_renewals().await?;
+        Ok(Arc::new(engine))
+    }
+
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// From now on nothing new is begun.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.wake.notify();
+    }
+
+    /// What the store last failed with; `None` while it works.
+    #[must_use]
+    pub fn store_trouble(&self) -> Option<String> {
+        self.store_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers how the store does; tells the first failure and the recovery.
+    pub fn store_works(&self, trouble: Option<String>) {
+        use crate::telemetry::events::{Event, Name, emit};
+        let mut last = self.store_trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*last, &trouble) {
+            (None, Some(words)) => {
+                emit(Name::StoreTrouble, &Event { detail: Some(words), ..Event::default() });
+            }
+            (Some(_), None) => emit(Name::StoreRecovered, &Event::default()),
+            _ => {}
+        }
+        *last = trouble;
+    }
+
+    /// How many jobs wait in each queue. Read anew at most every ten seconds.
+    pub async fn depths(&self) -> StoreResult<Arc<Vec<QueueDepth>>> {
+        let now = self.clock.wall();
+        let (at, depths) =
+            self.depths.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if at.0 > 0 && now >= at && now.since(at) < Duration::from_secs(10) {
+            return Ok(depths);
+        }
+        let depths = Arc::new(self.store.depths().await?);
+        *self.depths.lock().unwrap_or_else(PoisonError::into_inner) =
+            (now, Arc::clone(&depths));
+        Ok(depths)
+    }
+
+    /// One renewal job per credential, known by an internal key. One that exists is left alone.
+    async fn ensure_renewals(&self) -> StoreResult<()> {
+        let catalog = self.catalog();
+        let now = self.clock.wall();
+        let mut jobs = vec![];
+        for (queue, account, name) in credential_names(&catalog) {
+            let Some(owner) = catalog.account(&account) else { continue };
+            let kind_name = format!("{}.{name}", owner.provider.name);
+            let Some(kind) = catalog.kind_id(&kind_name) else { continue };
+            let salt = seal::new_salt();
+            let id = clock::new_job_id(now);
+            let chain = self.vault.chain(&salt);
+            jobs.push(NewJob {
+                id,
+                queue,
+                kind,
+                priority: 0,
+                run_at: now,
+                ready: true,
+                max_errors: u32::MAX,
+                deadline: None,
+                created_at: now,
+                created_by: self.actor,
+                salt: Some(salt),
+                family: None,
+                args: vault::seal_json(&chain, id, Part::Args, &Payload::default()),
+                uniq: Some(self.renewal_key(&name)),
+                key: None,
+                tags: vec![],
+            });
+        }
+        self.store.enqueue(jobs).await.map(drop)
+    }
+
+    /// The internal key of a credential's job within its queue.
+    fn renewal_key(&self, credential: &str) -> [u8; 16] {
+        self.vault.hash("renewal", &[credential.as_bytes()])
+    }
+
+    /// Makes a credential's job due now, if it waits. Whether it does or runs already.
+    pub async fn wake_renewal(&self, queue: QueueId, credential: &str) -> StoreResult<bool> {
+        let Some(job) = self.store.live_job(queue, self.renewal_key(credential)).await? else {
+            return Ok(false);
+        };
+        self.store.reschedule(job.seq, self.clock.wall(), true).await?;
+        self.wake.ready(queue);
+        Ok(true)
+    }
+}
+
+fn credential_names(catalog: &Catalog) -> Vec<(QueueId, String, String)> {
+    catalog
+        .accounts
+        .values()
+        .flat_map(|account| {
+            account
+                .provider
+                .credentials
+                .keys()
+                .map(|name| (account.queue, account.name.clone(), name.clone()))
+        })
+        .collect()
+}

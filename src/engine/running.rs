@@ -1,0 +1,95 @@
+//! The attempts that run in this process, by job: to stop one, to prolong their leases.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    store::{JobSeq, QueueId},
+    types::Generation,
+};
+
+#[derive(Debug, Clone)]
+struct Attempt {
+    generation: Generation,
+    queue: QueueId,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+pub struct Running {
+    attempts: Mutex<HashMap<JobSeq, Attempt>>,
+    /// Notified whenever an attempt ends.
+    ended: Notify,
+}
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobSeq, Attempt>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins an attempt; what it gets is cancelled when somebody stops it.
+    pub fn begin(&self, job: JobSeq, generation: Generation, queue: QueueId) -> CancellationToken {
+        let stop = CancellationToken::new();
+        self.lock().insert(job, Attempt { generation, queue, stop: stop.clone() });
+        stop
+    }
+
+    pub fn end(&self, job: JobSeq, generation: Generation) {
+        let mut attempts = self.lock();
+        if attempts.get(&job).is_some_and(|one| one.generation == generation) {
+            attempts.remove(&job);
+        }
+        drop(attempts);
+        self.ended.notify_waiters();
+    }
+
+    /// Asks an attempt to stop; whether there is one.
+    pub fn stop(&self, job: JobSeq) -> bool {
+        self.lock().get(&job).is_some_and(|one| {
+            one.stop.cancel();
+            true
+        })
+    }
+
+    pub fn stop_all(&self) {
+        for one in self.lock().values() {
+            one.stop.cancel();
+        }
+    }
+
+    #[must_use]
+    pub fn leases(&self) -> Vec<(JobSeq, Generation)> {
+        self.lock().iter().map(|(job, one)| (*job, one.generation)).collect()
+    }
+
+    #[must_use]
+    pub fn holds(&self, job: JobSeq) -> bool {
+        self.lock().contains_key(&job)
+    }
+
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    #[must_use]
+    pub fn count_of(&self, queue: QueueId) -> usize {
+        self.lock().values().filter(|one| one.queue == queue).count()
+    }
+
+    /// Waits until no attempt runs.
+    pub async fn idle(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.count() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
