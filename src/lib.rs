@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod diagnostic;
 pub mod policy;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod store;
 pub mod types;
