@@ -128,13 +128,27 @@ fn ordered(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Refus
         detail(StatusCode::BAD_REQUEST, &format!("JSON parse error - {problem}"))
     })?;
     let Value::Object(body) = value else {
-        return Err(invalid("non_field_errors", "Invalid data. Expected a dictionary."));
+        return Err(invalid("non_field_errors", &no_dictionary(&value)));
     };
     match body.get("information") {
         Some(Value::Object(_)) => Ok(body),
-        Some(_) => Err(invalid("information", "Invalid data. Expected a dictionary.")),
+        Some(other) => Err(invalid("information", &no_dictionary(other))),
         None => Err(invalid("information", "This field is required.")),
     }
+}
+
+/// Django REST framework's words, with Python's names of the types.
+fn no_dictionary(value: &Value) -> String {
+    let name = match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    };
+    format!("Invalid data. Expected a dictionary, but got {name}.")
 }
 
 /// Whom the order is for, as well as it can be told.

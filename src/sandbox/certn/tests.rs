@@ -190,7 +190,8 @@ async fn orders_that_make_no_sense_are_refused_and_not_billed() {
     let certn = certn().await;
     let path = "/api/v1/hr/applications/quick/";
     let required = json!({ "information": ["This field is required."] });
-    let no_object = json!({ "non_field_errors": ["Invalid data. Expected a dictionary."] });
+    let no_object =
+        json!({ "non_field_errors": ["Invalid data. Expected a dictionary, but got list."] });
     for (body, answer) in [(json!({ "request_softcheck": true }), required), (json!([]), no_object)]
     {
         let refused = certn.order(path, &body).await;
