@@ -20,7 +20,7 @@ pub const EMAIL: &str = "user@example.org";
 pub const PASSWORD: &str = "password";
 
 /// Django starts in about a second; a loaded machine gets its time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The server, killed when this is dropped, and ending by itself when the test process does.
 pub struct OauthServer {
