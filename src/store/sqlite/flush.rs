@@ -284,7 +284,7 @@ fn write_settlements(script: &mut Script, list: &[Settlement]) -> StoreResult<Op
                 .int(history.started_at.0)
                 .int(one.now.0)
                 .text(history.outcome)
-                .opt_text(history.code)
+                .opt_text(history.code.as_deref())
                 .bytes(history.message.as_deref());
         }
         if let Some(seen) = &one.observation {
@@ -333,7 +333,8 @@ fn write_end(jobs: &mut Rows, one: &Settlement) {
         .opt_text(one.error.as_ref().map(|error| error.code.as_str()))
         .time(one.error.as_ref().map(|error| error.at))
         .bytes(one.error.as_ref().and_then(|error| error.message.as_deref()))
-        .bytes(one.result.as_deref());
+        .bytes(one.result.as_deref())
+        .int(one.now.0);
 }
 
 fn read_settled(at: Option<usize>, list: &[Settlement], rows: &[Vec<SqliteRow>]) -> Vec<bool> {
