@@ -106,9 +106,11 @@ impl Script {
     }
 }
 
-/// Comments of ours hold no `;`, and no string literal does.
+/// A `;` in a comment ends nothing. Comments of ours have lines of their own, and no string
+/// literal holds a `;`.
 fn statements_in(sql: &str) -> usize {
-    sql.matches(';').count()
+    let code = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+    code.map(|line| line.matches(';').count()).sum()
 }
 
 #[async_trait]
