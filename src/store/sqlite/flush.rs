@@ -233,7 +233,7 @@ fn read_enqueued(
         stored.iter().map(|row| read::job_id(row, 0)).collect::<StoreResult<_>>()?;
     let mut met: HashMap<usize, Enqueued> = HashMap::new();
     if let Some(conflicts) = at.conflicts {
-        for row in rows[conflicts + 1].iter().chain(&rows[conflicts + 2]) {
+        for row in rows[conflicts].iter().chain(&rows[conflicts + 1]) {
             let n = usize::try_from(row.get::<i64, _>(0)).unwrap_or(usize::MAX);
             let id = read::job_id(row, 2)?;
             let outcome = if row.get::<i64, _>(1) == 1 {
@@ -241,7 +241,7 @@ fn read_enqueued(
             } else {
                 Enqueued::SameKey { id, same_request: row.get::<i64, _>(3) == 1 }
             };
-            // A keyed job that met a live twin holds a key row of its own: that is the twin's.
+            // A keyed job that met a live twin finds its own key first: the twin is what it met.
             if jobs.get(n).is_some_and(|job| job.id != id) {
                 met.entry(n).or_insert(outcome);
             }
