@@ -314,10 +314,19 @@ fn write_settlements(script: &mut Script, list: &[Settlement]) -> StoreResult<Op
     }
     for (sql, rows) in parts {
         if !rows.is_empty() {
-            script.add_rows(sql, &rows.finish())?;
+            let rows = rows.finish();
+            script.add_rows(sql, &rows)?;
+            // Children that were fenced off are not there to be tagged.
+            if sql == SETTLE_CHILDREN && any_tags(list) {
+                script.add_rows(ENQUEUE_TAGS, &rows)?;
+            }
         }
     }
     Ok(Some(script.add_rows(SETTLE_JOBS, &jobs.finish())?))
+}
+
+fn any_tags(list: &[Settlement]) -> bool {
+    list.iter().flat_map(|one| &one.children).any(|child| !child.tags.is_empty())
 }
 
 fn write_end(jobs: &mut Rows, one: &Settlement) {
