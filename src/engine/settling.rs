@@ -137,7 +137,7 @@ impl Settling<'_> {
         let counters = JobCounters {
             errors: self.job.errors,
             max_errors: self.kind().map(|_| self.job.max_errors),
-            last_code: None,
+            last_code: self.job.last_code.as_ref().and_then(|code| code.parse().ok()),
             deadline: self.job.deadline,
             follow,
         };
