@@ -1,5 +1,6 @@
 //! Attendant: a daemon with a persistent job queue. (Architecture page comes with the engine.)
 
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod credentials;
