@@ -9,6 +9,8 @@ pub mod diagnostic;
 pub mod engine;
 pub mod outbound;
 pub mod policy;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod store;
 pub mod telemetry;
 pub mod types;

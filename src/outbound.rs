@@ -9,6 +9,7 @@ use std::{error::Error as _, time::Duration};
 use backon::{ExponentialBuilder, Retryable as _};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Url};
@@ -93,12 +94,12 @@ impl Outbound {
 
     /// Sends a request and reads its whole answer. What did not get out is tried again at once, a
     /// few times; `permit` is asked before each further try.
-    pub async fn send(
+    pub async fn send<'p>(
         &self,
         base: &Url,
         rendered: &Rendered,
         manner: Manner,
-        permit: impl AsyncFn() -> bool,
+        permit: impl Fn() -> BoxFuture<'p, bool> + Send + Sync,
     ) -> Result<Answer, SendError> {
         let request = self.build(base, rendered, manner)?;
         let tries = std::sync::atomic::AtomicUsize::new(0);

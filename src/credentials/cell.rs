@@ -355,11 +355,19 @@ impl Cell {
     pub async fn forgive(&self, store: &dyn Store) -> StoreResult<()> {
         let mut row = self.row();
         (row.errors, row.error, row.refusals, row.secrets) = (0, None, 0, None);
+        row.renew_at = None;
         store.save_credential(row.clone()).await?;
         let mut state = self.state();
         (state.retry_at, state.words) = (None, None);
         state.row = Some(row);
         Ok(())
+    }
+
+    /// Somebody needs a younger value than the one in hand: the next renewal is due at once.
+    pub fn hasten(&self) {
+        if let Some(row) = &mut self.state().row {
+            row.renew_at = None;
+        }
     }
 
     #[must_use]

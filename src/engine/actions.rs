@@ -9,6 +9,7 @@ use super::{
     catalog::KindRef,
     enqueue::{self, JobRequest, Prepared},
     gates::Hold,
+    running::Stop,
 };
 use crate::{
     credentials::{
@@ -223,7 +224,7 @@ impl Engine {
                 Ok(Cancelled::Now)
             }
             CancelOutcome::Asked(seq) => {
-                self.running.stop(seq);
+                self.running.stop(seq, Stop::Cancelled);
                 Ok(Cancelled::Asked)
             }
         }
@@ -248,11 +249,13 @@ impl Engine {
         let from = [JobState::Dead, JobState::Cancelled, JobState::Queued];
         if !self.store.requeue(id, &from, now, deadline).await? {
             let state = self.find(id).await?.state;
-            return Err(Refusal::State(if state == JobState::Completed || state == JobState::Running {
-                format!("job {id} is {state}")
-            } else {
-                format!("job {id} is {state}, and another live job does the same")
-            }));
+            return Err(Refusal::State(
+                if state == JobState::Completed || state == JobState::Running {
+                    format!("job {id} is {state}")
+                } else {
+                    format!("job {id} is {state}, and another live job does the same")
+                },
+            ));
         }
         self.wake.ready(row.queue);
         self.told(Name::JobRetryScheduled, &row, Some(who), Some(now));
@@ -319,11 +322,15 @@ impl Engine {
                 return Err(trouble);
             }
             let failed = *ends.borrow() > seen && cell.errors() > 0;
-            let gone = |detail: String| Unavailable { code: Code::Internal, retry_at: None, detail };
+            let gone =
+                |detail: String| Unavailable { code: Code::Internal, retry_at: None, detail };
             if failed {
                 let view = cell.view(now);
                 return Err(Unavailable {
-                    code: view.last_error.and_then(|one| one.code.parse().ok()).unwrap_or(Code::Internal),
+                    code: view
+                        .last_error
+                        .and_then(|one| one.code.parse().ok())
+                        .unwrap_or(Code::Internal),
                     retry_at: view.renew_at,
                     detail: format!("{}/{} could not be obtained", cell.account, cell.name),
                 });
@@ -334,6 +341,7 @@ impl Engine {
                     cell.account, cell.name
                 )));
             }
+            cell.hasten();
             match self.wake_renewal(cell.queue, &cell.name).await {
                 Ok(true) => {}
                 Ok(false) => return Err(gone("its renewal job is missing".to_owned())),

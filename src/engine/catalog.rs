@@ -150,7 +150,11 @@ fn draft(
         let known: Vec<&str> = registry.providers().map(|one| one.name.as_str()).collect();
         found.problems.push(config.diagnostic(
             &key(".provider"),
-            format!("there is no definition of `{}`; known: {}", account.provider, known.join(", ")),
+            format!(
+                "there is no definition of `{}`; known: {}",
+                account.provider,
+                known.join(", ")
+            ),
         ));
         return None;
     };

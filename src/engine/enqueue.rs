@@ -73,7 +73,11 @@ pub fn prepare(
         Ok(args) => Some(args),
         Err(found) => {
             problems.0.extend(found.into_iter().map(|one| FieldProblem {
-                field: if one.field.is_empty() { "args".into() } else { format!("args.{}", one.field) },
+                field: if one.field.is_empty() {
+                    "args".into()
+                } else {
+                    format!("args.{}", one.field)
+                },
                 message: one.message,
             }));
             None
@@ -96,16 +100,8 @@ pub fn prepare(
     problems.done()?;
     let start = run_at.map_or(now, |at| at.max(now));
     let salt = seal::new_salt();
-    let build = Build {
-        kind,
-        kind_id,
-        account: &account,
-        vault,
-        actor,
-        now,
-        salt: &salt,
-        family: None,
-    };
+    let build =
+        Build { kind, kind_id, account: &account, vault, actor, now, salt: &salt, family: None };
     let payload = Payload { args, key, more: vec![] };
     let mut row = build.row(&payload, start);
     row.salt = Some(salt);

@@ -115,6 +115,15 @@ impl Gates {
         Some(Hold { code: "gate", until, detail })
     }
 
+    /// The caller of [`Self::admit`] became the probe and found nothing to probe with.
+    pub fn probe_unused(&self, queue: QueueId, now: Timestamp) {
+        if let Some(one) = self.lock().get_mut(&queue)
+            && let Breaker::HalfOpen { opened, .. } = one.breaker
+        {
+            one.breaker = Breaker::Open { until: now, opened };
+        }
+    }
+
     #[must_use]
     pub fn breaker_is_open(&self, queue: QueueId) -> bool {
         self.lock().get(&queue).is_some_and(|one| one.breaker.is_open())

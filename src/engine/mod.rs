@@ -154,15 +154,21 @@ impl Engine {
     /// How many jobs wait in each queue. Read anew at most every ten seconds.
     pub async fn depths(&self) -> StoreResult<Arc<Vec<QueueDepth>>> {
         let now = self.clock.wall();
-        let (at, depths) =
-            self.depths.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (at, depths) = self.depths.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if at.0 > 0 && now >= at && now.since(at) < Duration::from_secs(10) {
             return Ok(depths);
         }
         let depths = Arc::new(self.store.depths().await?);
-        *self.depths.lock().unwrap_or_else(PoisonError::into_inner) =
-            (now, Arc::clone(&depths));
+        *self.depths.lock().unwrap_or_else(PoisonError::into_inner) = (now, Arc::clone(&depths));
         Ok(depths)
+    }
+
+    /// How many jobs of a queue wait or run, by the last count; at least one.
+    fn live_in(&self, queue: QueueId) -> u32 {
+        let depths = self.depths.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = depths.1.iter().find(|one| one.queue == queue);
+        let live = one.map_or(0, |one| one.due + one.later + one.running);
+        u32::try_from(live).unwrap_or(u32::MAX).max(1)
     }
 
     /// One renewal job per credential, known by an internal key. One that exists is left alone.

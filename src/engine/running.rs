@@ -18,6 +18,18 @@ struct Attempt {
     generation: Generation,
     queue: QueueId,
     stop: CancellationToken,
+    why: Option<Stop>,
+}
+
+/// Why an attempt is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody cancelled the job.
+    Cancelled,
+    /// The daemon stops, and the time for draining is over.
+    Shutdown,
+    /// Its lease is not ours any more.
+    LostLease,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +47,7 @@ impl Running {
     /// Begins an attempt; what it gets is cancelled when somebody stops it.
     pub fn begin(&self, job: JobSeq, generation: Generation, queue: QueueId) -> CancellationToken {
         let stop = CancellationToken::new();
-        self.lock().insert(job, Attempt { generation, queue, stop: stop.clone() });
+        self.lock().insert(job, Attempt { generation, queue, stop: stop.clone(), why: None });
         stop
     }
 
@@ -48,18 +60,26 @@ impl Running {
         self.ended.notify_waiters();
     }
 
-    /// Asks an attempt to stop; whether there is one.
-    pub fn stop(&self, job: JobSeq) -> bool {
-        self.lock().get(&job).is_some_and(|one| {
+    /// Asks an attempt to stop; whether there is one. The first reason stands.
+    pub fn stop(&self, job: JobSeq, why: Stop) -> bool {
+        self.lock().get_mut(&job).is_some_and(|one| {
+            one.why.get_or_insert(why);
             one.stop.cancel();
             true
         })
     }
 
-    pub fn stop_all(&self) {
-        for one in self.lock().values() {
+    pub fn stop_all(&self, why: Stop) {
+        for one in self.lock().values_mut() {
+            one.why.get_or_insert(why);
             one.stop.cancel();
         }
+    }
+
+    /// Why an attempt was asked to stop, if it was.
+    #[must_use]
+    pub fn why(&self, job: JobSeq) -> Option<Stop> {
+        self.lock().get(&job).and_then(|one| one.why)
     }
 
     #[must_use]

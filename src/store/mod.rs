@@ -42,7 +42,7 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// What a database must do; one conformance suite holds each implementation to it.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// The row of an account's queue, made where it is missing.
     async fn queue_id(&self, account: &str) -> StoreResult<QueueId>;
     async fn kind_id(&self, name: &str) -> StoreResult<KindId>;

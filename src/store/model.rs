@@ -179,7 +179,7 @@ pub struct Settlement {
 pub struct NewAttempt {
     pub started_at: Timestamp,
     pub outcome: &'static str,
-    pub code: Option<&'static str>,
+    pub code: Option<String>,
     pub message: Option<Vec<u8>>,
 }
 

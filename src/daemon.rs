@@ -1,0 +1,272 @@
+//! The daemon: from configuration to ready, and from the signal to the last line.
+
+use std::{
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api,
+    clock::Clock,
+    config::{self, Config, DatabaseUrl, Inputs, KeySource, Override},
+    credentials::vault::{UnlockError, Vault},
+    definition::Registry,
+    diagnostic::{Diagnostic, Diagnostics},
+    engine::{
+        Engine, Settings,
+        attempt::Attempts,
+        backend::run_worker,
+        catalog::{self, Catalog, Visibility},
+        dispatcher::{Dispatcher, RENEWAL_SLOTS},
+        reaper,
+        running::Stop,
+    },
+    outbound::Outbound,
+    policy::backoff::Backoff,
+    store::{
+        Store, StoreError,
+        sqlite::{self, DatabaseLock, OpenError, Synchronous},
+    },
+    telemetry::{
+        events::{Event, Name, emit},
+        logging,
+    },
+};
+
+/// What `attendant run` is given.
+#[derive(Debug, Clone, Default)]
+pub struct DaemonOptions {
+    pub config: Option<PathBuf>,
+    pub socket: Option<PathBuf>,
+}
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Configuration(#[from] Diagnostics),
+    #[error("{0}")]
+    Key(#[from] UnlockError),
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{path}: {error}; create the folder, or give this user the right to write there")]
+    Path { path: PathBuf, error: std::io::Error },
+    #[error("{path}: {error}; another program listens there, or [api] socket names a bad place")]
+    Socket { path: PathBuf, error: std::io::Error },
+    #[error("the TLS library cannot be set up: {0}")]
+    Tls(reqwest::Error),
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+    #[error("{0}")]
+    Log(String),
+}
+
+impl StartError {
+    /// 2 where a person's configuration is at fault, else 1.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Store(_) | Self::Tls(_) | Self::Signals(_) => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// Runs the daemon until it is told to stop.
+pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
+    let env = config::process_env();
+    let overrides = options.socket.as_deref().map(socket_flag);
+    let inputs = Inputs {
+        file: options.config.as_deref(),
+        env: &env,
+        overrides: overrides.as_slice(),
+    };
+    let config = Config::load(&inputs)?;
+    logging::start(config.log.format, &config.log.filter).map_err(StartError::Log)?;
+    emit(
+        Name::DaemonStarted,
+        &Event { detail: Some(concat!("attendant ", env!("CARGO_PKG_VERSION"))), ..Event::default() },
+    );
+    let registry = Registry::load(config.jobs_dir.as_deref())?;
+    let plan = catalog::plan(&config, registry, &env, Visibility::Service)?;
+    for warning in &plan.warnings {
+        tracing::warn!(target: "attendant", "{warning}");
+    }
+    let (store, vault) = open(&config, &env).await?;
+    let catalog = Catalog::register(plan, &*store, &vault).await?;
+    let outbound = Outbound::new().map_err(StartError::Tls)?;
+    let engine =
+        Engine::new(store, vault, Clock::System, settings(&config), catalog, outbound).await?;
+    let mut stop = Signals::new().map_err(StartError::Signals)?;
+    let running = Daemon::start(engine, &config.api.socket).await?;
+    stop.wait().await;
+    running.stop(&mut stop).await;
+    Ok(())
+}
+
+fn socket_flag(path: &Path) -> Override {
+    Override {
+        flag: "--socket".to_owned(),
+        key: "api.socket".to_owned(),
+        value: path.display().to_string(),
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        concurrency: config.engine.concurrency,
+        lease: config.engine.lease,
+        shutdown_timeout: config.engine.shutdown_timeout,
+        backoff: Backoff::default(),
+    }
+}
+
+/// Lock, then key, then database: nothing is changed before all are known to fit.
+async fn open(
+    config: &Config,
+    env: &config::Env,
+) -> Result<(Arc<dyn Store>, Arc<Vault>), StartError> {
+    let DatabaseUrl::Sqlite(path) = &config.database.url else {
+        let message = "PostgreSQL is not built in yet; use sqlite://";
+        let problem = Diagnostic::new("configuration", "database.url", message);
+        return Err(Diagnostics(vec![problem]).into());
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| StartError::Path { path: folder.to_owned(), error })?;
+    }
+    let lock = DatabaseLock::take(path)?;
+    let credentials_dir = env.get("CREDENTIALS_DIRECTORY").map(Path::new);
+    let Some(key_file) = config.seal_key.path(credentials_dir) else {
+        let message = format!("{} is not visible here: only the service sees it", config.seal_key);
+        return Err(Diagnostics(vec![config.diagnostic("seal.key", message)]).into());
+    };
+    let make = matches!(config.seal_key, KeySource::BesideDatabase(_));
+    let (vault, warning) = Vault::unlock(path, &key_file, make).await?;
+    if let Some(warning) = warning {
+        tracing::warn!(target: "attendant", "{warning}");
+    }
+    let synchronous = match config.database.synchronous {
+        config::Synchronous::Full => Synchronous::Full,
+        config::Synchronous::Normal => Synchronous::Normal,
+    };
+    let store = sqlite::open(lock, synchronous).await?;
+    Ok((Arc::new(store), Arc::new(vault)))
+}
+
+/// A started daemon.
+struct Daemon {
+    engine: Arc<Engine>,
+    socket: PathBuf,
+    stop_api: CancellationToken,
+    api: JoinHandle<()>,
+    dispatcher: JoinHandle<()>,
+    worker: JoinHandle<Result<(), String>>,
+    reaper: JoinHandle<()>,
+}
+
+impl Daemon {
+    async fn start(engine: Arc<Engine>, socket: &Path) -> Result<Self, StartError> {
+        let reclaimed = reaper::reclaim_all(&engine).await?;
+        engine.depths().await?;
+        let listener = listen(socket).await?;
+        let slots = engine.settings.concurrency + RENEWAL_SLOTS;
+        let (jobs, claimed) = mpsc::channel(slots);
+        let dispatcher = Dispatcher::new(Arc::clone(&engine), jobs).await?;
+        let stop_api = CancellationToken::new();
+        let name = format!("attendant-{}-{}", std::process::id(), engine.clock.wall().0);
+        let attempts = Arc::new(Attempts(Arc::clone(&engine)));
+        let detail = format!(
+            "listening on {}; {} accounts, {reclaimed} interrupted jobs taken up again",
+            socket.display(),
+            engine.catalog().accounts.len(),
+        );
+        let daemon = Self {
+            api: tokio::spawn(api::serve(Arc::clone(&engine), listener, stop_api.clone())),
+            dispatcher: tokio::spawn(dispatcher.run()),
+            worker: tokio::spawn(run_worker(name, claimed, attempts)),
+            reaper: tokio::spawn(reaper::run(Arc::clone(&engine))),
+            socket: socket.to_owned(),
+            engine,
+            stop_api,
+        };
+        emit(Name::DaemonReady, &Event { detail: Some(&detail), ..Event::default() });
+        Ok(daemon)
+    }
+
+    /// Drains: nothing new is begun, what runs may end, the rest is given back unspent.
+    async fn stop(self, again: &mut Signals) {
+        let Self { engine, .. } = &self;
+        let detail = format!("{} attempts are running", engine.running.count());
+        emit(Name::DaemonDraining, &Event { detail: Some(&detail), ..Event::default() });
+        engine.drain();
+        self.stop_api.cancel();
+        let limit = engine.settings.shutdown_timeout;
+        tokio::select! {
+            _ = tokio::time::timeout(limit, engine.running.idle()) => {}
+            () = again.wait() => {}
+        }
+        engine.running.stop_all(Stop::Shutdown);
+        // What can be stopped ends now; an intent that is out is told at the next start.
+        let _ = tokio::time::timeout(Duration::from_secs(2), engine.running.idle()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.api).await;
+        self.dispatcher.abort();
+        self.worker.abort();
+        self.reaper.abort();
+        engine.store.close().await;
+        // Whoever comes next makes its own.
+        let _ = std::fs::remove_file(&self.socket);
+        emit(Name::DaemonStopped, &Event::default());
+    }
+}
+
+/// Binds the socket, taking the place of one that a dead daemon left.
+async fn listen(path: &Path) -> Result<UnixListener, StartError> {
+    let wrap = |error| StartError::Socket { path: path.to_owned(), error };
+    if path.exists() {
+        if tokio::net::UnixStream::connect(path).await.is_ok() {
+            return Err(wrap(std::io::ErrorKind::AddrInUse.into()));
+        }
+        std::fs::remove_file(path).map_err(wrap)?;
+    }
+    let listener = UnixListener::bind(path).map_err(wrap)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(wrap)?;
+    Ok(listener)
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

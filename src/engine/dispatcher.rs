@@ -1,0 +1,430 @@
+//! Decides which queues may start how many jobs, and claims those in one statement.
+//!
+//! It knows which queues may have ready jobs (the hot ones) and looks only at them, so quiet
+//! accounts cost nothing. A queue's allowance is the least of its free slots, its budget and its
+//! gate. Renewals have slots of their own and may use the whole budget; follows leave some.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{Engine, budgets::Taken, catalog::Account, gates::Admit};
+use crate::{
+    policy::budget::Class,
+    store::{Allowance, BucketRow, Claim, ClaimedJob, QueueId, StoreResult},
+    types::Timestamp,
+};
+
+/// Slots beyond the concurrency, for renewals alone: whoever waits for a credential must not keep
+/// it from coming.
+pub const RENEWAL_SLOTS: usize = 4;
+/// Future jobs made ready in one round.
+const PROMOTE: u32 = 500;
+/// Queues looked at in one round.
+const QUEUES: usize = 256;
+/// The longest sleep, so that a clock step or a suspend is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// How others tell the dispatcher that there is something to do.
+#[derive(Debug, Default)]
+pub struct Wake {
+    notify: Notify,
+    inbox: Mutex<Inbox>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    ready: HashSet<QueueId>,
+    due: Option<Timestamp>,
+    in_flight: InFlight,
+}
+
+/// Attempts by queue, renewals apart.
+#[derive(Debug, Default)]
+struct InFlight {
+    total: usize,
+    renewals: usize,
+    queues: HashMap<QueueId, usize>,
+}
+
+impl Wake {
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This queue may have ready jobs.
+    pub fn ready(&self, queue: QueueId) {
+        self.lock().ready.insert(queue);
+        self.notify.notify_one();
+    }
+
+    /// A job comes due then.
+    pub fn due(&self, at: Timestamp) {
+        let mut inbox = self.lock();
+        if inbox.due.is_none_or(|due| at < due) {
+            inbox.due = Some(at);
+            drop(inbox);
+            self.notify.notify_one();
+        }
+    }
+
+    pub fn notify(&self) {
+        self.notify.notify_one();
+    }
+
+    /// An attempt needs its slot no more.
+    pub fn freed(&self, queue: QueueId, priority: u8) {
+        let mut inbox = self.lock();
+        if priority == 0 {
+            inbox.in_flight.renewals = inbox.in_flight.renewals.saturating_sub(1);
+        } else {
+            inbox.in_flight.total = inbox.in_flight.total.saturating_sub(1);
+            if let Some(count) = inbox.in_flight.queues.get_mut(&queue) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    inbox.in_flight.queues.remove(&queue);
+                }
+            }
+        }
+        drop(inbox);
+        self.notify.notify_one();
+    }
+}
+
+/// A claimed job on its way to a worker.
+#[derive(Debug, Clone)]
+pub struct Handed {
+    pub job: ClaimedJob,
+    pub stop: CancellationToken,
+    /// A permit for its first request; `None` where the account has no limits.
+    pub permit: Option<Taken>,
+}
+
+/// One queue's part in a round.
+struct Planned {
+    account: Arc<Account>,
+    allowances: Vec<Allowance>,
+    taken: Option<Taken>,
+    most: u32,
+    /// Nothing but slots limited it, so fewer jobs than asked for means that there are no more.
+    whole: bool,
+    probe: bool,
+}
+
+#[derive(Debug)]
+pub struct Dispatcher {
+    engine: Arc<Engine>,
+    hot: BTreeMap<QueueId, Option<Timestamp>>,
+    /// Where the next round goes on, so that no queue is always last.
+    cursor: QueueId,
+    next_due: Option<Timestamp>,
+    jobs: mpsc::Sender<Handed>,
+}
+
+impl Dispatcher {
+    /// A dispatcher that hands jobs to `jobs`, whose capacity should be the number of slots.
+    pub async fn new(engine: Arc<Engine>, jobs: mpsc::Sender<Handed>) -> StoreResult<Self> {
+        let hot = engine.store.ready_queues().await?.into_iter().map(|queue| (queue, None));
+        Ok(Self {
+            hot: hot.collect(),
+            cursor: 0,
+            // Unknown: the first round finds out.
+            next_due: Some(Timestamp(0)),
+            engine,
+            jobs,
+        })
+    }
+
+    /// Rounds until the engine drains.
+    pub async fn run(mut self) {
+        while !self.engine.is_draining() {
+            let sleep = match self.round().await {
+                Ok(sleep) => sleep,
+                Err(error) => {
+                    self.engine.store_works(Some(error.to_string()));
+                    Duration::from_millis(500)
+                }
+            };
+            if sleep.is_zero() {
+                continue;
+            }
+            tokio::select! {
+                () = self.engine.wake.notify.notified() => {}
+                () = tokio::time::sleep(sleep.min(LONGEST_SLEEP)) => {}
+            }
+        }
+    }
+
+    /// Claims what may run now; how long nothing more will come due by itself.
+    pub async fn round(&mut self) -> StoreResult<Duration> {
+        let now = self.engine.clock.wall();
+        self.read_inbox();
+        let mut buckets = vec![];
+        let planned = self.plan(now, &mut buckets);
+        let promote = self.next_due.is_some_and(|due| due <= now);
+        if planned.is_empty() && !promote {
+            return Ok(self.sleep(now));
+        }
+        let claim = Claim {
+            now,
+            lease_until: now.plus(self.engine.settings.lease),
+            allowances: planned.iter().flat_map(|one| one.allowances.iter().copied()).collect(),
+            promote: if promote { PROMOTE } else { 0 },
+            buckets,
+        };
+        let claimed = match self.engine.store.claim(claim).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                for one in &planned {
+                    self.give_back(one, one.most);
+                }
+                return Err(error);
+            }
+        };
+        self.engine.store_works(None);
+        for queue in claimed.promoted {
+            self.hot.insert(queue, None);
+        }
+        self.next_due = claimed.next_due;
+        self.hand_over(planned, claimed.jobs).await;
+        Ok(self.sleep(self.engine.clock.wall()))
+    }
+
+    fn read_inbox(&mut self) {
+        let mut inbox = self.engine.wake.lock();
+        for queue in inbox.ready.drain() {
+            self.hot.insert(queue, None);
+        }
+        if let Some(due) = inbox.due.take()
+            && self.next_due.is_none_or(|next| due < next)
+        {
+            self.next_due = Some(due);
+        }
+    }
+
+    /// Zero while there is more to do at once.
+    fn sleep(&self, now: Timestamp) -> Duration {
+        let free = self.free_slots() > 0;
+        let next = self
+            .hot
+            .values()
+            // A hot queue without a time waits for a slot, and a freed slot notifies.
+            .filter_map(|until| until.or_else(|| free.then_some(now)))
+            .chain(self.next_due)
+            .min();
+        next.map_or(LONGEST_SLEEP, |at| at.since(now))
+    }
+
+    fn free_slots(&self) -> usize {
+        let inbox = self.engine.wake.lock();
+        self.engine.settings.concurrency.saturating_sub(inbox.in_flight.total)
+    }
+
+    /// Each hot queue's allowance, beginning after the one that was last in the round before.
+    fn plan(&mut self, now: Timestamp, buckets: &mut Vec<BucketRow>) -> Vec<Planned> {
+        let after: Vec<QueueId> = self.hot.range(self.cursor + 1..).map(|(id, _)| *id).collect();
+        let before: Vec<QueueId> = self.hot.range(..=self.cursor).map(|(id, _)| *id).collect();
+        let mut free = self.free_slots();
+        let mut planned = vec![];
+        for queue in after.into_iter().chain(before).take(QUEUES) {
+            if self.hot.get(&queue).copied().flatten().is_some_and(|until| now < until) {
+                continue;
+            }
+            let Some(account) = self.engine.catalog().by_queue(queue).cloned() else {
+                // Its account is not configured any more; a reload makes it hot again.
+                self.hot.remove(&queue);
+                continue;
+            };
+            match self.plan_queue(&account, free, now, buckets) {
+                Ok(one) => {
+                    free = free.saturating_sub(one.most as usize);
+                    self.cursor = queue;
+                    planned.push(one);
+                }
+                Err(until) => {
+                    self.hot.insert(queue, until);
+                }
+            }
+        }
+        planned
+    }
+
+    /// What one queue may start, or until when it may start nothing (`None`: until a slot is
+    /// free).
+    fn plan_queue(
+        &self,
+        account: &Arc<Account>,
+        free: usize,
+        now: Timestamp,
+        buckets: &mut Vec<BucketRow>,
+    ) -> Result<Planned, Option<Timestamp>> {
+        let engine = &self.engine;
+        let queue = account.queue;
+        let mut slots = self.slots_of(queue, free);
+        let renewals = {
+            let inbox = engine.wake.lock();
+            RENEWAL_SLOTS.saturating_sub(inbox.in_flight.renewals)
+        };
+        let blocked = engine.credentials.blocked(queue, now);
+        if blocked.is_some() {
+            slots = 0;
+        }
+        let classes = [
+            (Class::Follow, 3, slots),
+            (Class::Call, 1, slots),
+            (Class::Renewal, 0, slots.max(renewals)),
+        ];
+        let allowances =
+            allowances(queue, classes, |class| engine.budgets.allowance(&account.budget, class));
+        let most = allowances.iter().map(|one| one.count).max().unwrap_or(0);
+        if most == 0 {
+            // Waiting for a slot, for the budget, or for a credential.
+            return Err(blocked
+                .and_then(|trouble| trouble.retry_at)
+                .or_else(|| engine.budgets.next_free(&account.budget, Class::Call)));
+        }
+        let (allowances, most, probe) = match engine.gates.admit(queue, now) {
+            Admit::All => (allowances, most, false),
+            Admit::One => (vec![Allowance { count: 1, ..allowances[0] }], 1, true),
+            Admit::Wait(until) => return Err(Some(until.unwrap_or(now.plus(LONGEST_SLEEP)))),
+        };
+        let whole = !probe && allowances.first().is_some_and(|one| one.max_priority == 3);
+        let taken = match engine.budgets.take(&account.budget, most) {
+            Some((taken, rows)) => {
+                let limited = !rows.is_empty();
+                buckets.extend(rows);
+                limited.then_some(taken)
+            }
+            None => return Err(engine.budgets.next_free(&account.budget, Class::Call)),
+        };
+        Ok(Planned { account: Arc::clone(account), allowances, taken, most, whole, probe })
+    }
+
+    /// One account may hold three quarters of the slots while there are others: a provider that
+    /// hangs never keeps all.
+    fn slots_of(&self, queue: QueueId, free: usize) -> usize {
+        let all = self.engine.settings.concurrency;
+        if self.engine.catalog().accounts.len() <= 1 {
+            return free;
+        }
+        let own = self.engine.wake.lock().in_flight.queues.get(&queue).copied().unwrap_or(0);
+        free.min((all - all / 4).max(1).saturating_sub(own))
+    }
+
+    async fn hand_over(&mut self, planned: Vec<Planned>, jobs: Vec<ClaimedJob>) {
+        let mut by_queue: HashMap<QueueId, Vec<ClaimedJob>> = HashMap::new();
+        for job in jobs {
+            by_queue.entry(job.queue).or_default().push(job);
+        }
+        for one in planned {
+            let mut jobs = by_queue.remove(&one.account.queue).unwrap_or_default();
+            let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+            self.give_back(&one, one.most.saturating_sub(count));
+            if count == 0 && one.probe {
+                self.engine.gates.probe_unused(one.account.queue, self.engine.clock.wall());
+            }
+            self.cool(&one, count);
+            // RETURNING has no order.
+            jobs.sort_by_key(|job| (job.priority, job.run_at));
+            for job in jobs {
+                self.hand(job, one.taken.map(|taken| Taken { count: 1, ..taken })).await;
+            }
+        }
+    }
+
+    /// Decides whether a queue is looked at again in the next round.
+    fn cool(&mut self, one: &Planned, count: u32) {
+        let queue = one.account.queue;
+        if count < one.most && one.whole {
+            self.hot.remove(&queue);
+        } else if count == 0 {
+            // There may be jobs that were not allowed; soon enough for budgets and credentials.
+            let now = self.engine.clock.wall();
+            let again = self
+                .engine
+                .budgets
+                .next_free(&one.account.budget, Class::Follow)
+                .unwrap_or(now.plus(Duration::from_secs(1)));
+            self.hot.insert(queue, Some(again));
+        }
+    }
+
+    async fn hand(&self, job: ClaimedJob, permit: Option<Taken>) {
+        let engine = &self.engine;
+        let stop = engine.running.begin(job.seq, job.generation, job.queue);
+        {
+            let mut inbox = engine.wake.lock();
+            if job.priority == 0 {
+                inbox.in_flight.renewals += 1;
+            } else {
+                inbox.in_flight.total += 1;
+                *inbox.in_flight.queues.entry(job.queue).or_default() += 1;
+            }
+        }
+        let (queue, priority) = (job.queue, job.priority);
+        if let Err(refused) = self.jobs.send(Handed { job, stop, permit }).await {
+            // The worker is gone: the lease ends, and the job is taken up again.
+            engine.running.end(refused.0.job.seq, refused.0.job.generation);
+            engine.wake.freed(queue, priority);
+        }
+    }
+
+    fn give_back(&self, one: &Planned, count: u32) {
+        if let Some(taken) = one.taken {
+            self.engine.budgets.give_back(&one.account.budget, taken, count);
+        }
+    }
+}
+
+/// One line per share of the budget, the widest first. Each picks from the most urgent on, so the
+/// lines overlap, and together they give no more jobs than the largest of them.
+fn allowances(
+    queue: QueueId,
+    classes: [(Class, u8, usize); 3],
+    budget: impl Fn(Class) -> u32,
+) -> Vec<Allowance> {
+    let mut lines: Vec<Allowance> = vec![];
+    for (class, max_priority, slots) in classes {
+        let count = budget(class).min(u32::try_from(slots).unwrap_or(u32::MAX));
+        if count > lines.iter().map(|line| line.count).max().unwrap_or(0) {
+            lines.push(Allowance { queue, count, max_priority });
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(slots: usize, renewals: usize, left: [u32; 3]) -> Vec<(u32, u8)> {
+        let classes = [
+            (Class::Follow, 3, slots),
+            (Class::Call, 1, slots),
+            (Class::Renewal, 0, slots.max(renewals)),
+        ];
+        let budget = |class| match class {
+            Class::Follow => left[0],
+            Class::Call => left[1],
+            Class::Renewal => left[2],
+        };
+        allowances(1, classes, budget).iter().map(|one| (one.count, one.max_priority)).collect()
+    }
+
+    #[test]
+    fn shares_of_a_budget_become_lines() {
+        let all = [u32::MAX; 3];
+        assert_eq!(lines(10, 4, all), [(10, 3)]);
+        assert_eq!(lines(2, 4, all), [(2, 3), (4, 0)]);
+        assert_eq!(lines(0, 4, all), [(4, 0)]);
+        assert_eq!(lines(10, 4, [3, 5, 6]), [(3, 3), (5, 1), (6, 0)]);
+        assert_eq!(lines(10, 4, [0, 0, 2]), [(2, 0)]);
+        assert_eq!(lines(10, 4, [0, 0, 0]), []);
+        assert_eq!(lines(0, 0, all), []);
+    }
+}

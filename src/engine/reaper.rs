@@ -1,0 +1,155 @@
+//! Leases: prolongs those of this daemon, takes back those that ran out.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Engine, catalog::KindRef, running::Stop};
+use crate::{
+    policy::{
+        codes::Code,
+        settle::{self, AttemptEnd, JobCounters, Transition},
+    },
+    store::{NewAttempt, RunningJob, Settlement, StoreResult, StoredError},
+    telemetry::events::{Event, Name, emit},
+    types::{JobState, Timestamp},
+};
+
+/// Takes back every running job: this daemon holds the database's lock, so nobody runs them.
+pub async fn reclaim_all(engine: &Engine) -> StoreResult<usize> {
+    reclaim(engine, None).await
+}
+
+/// Prolongs, takes back and tidies until the engine drains and the last attempt has ended.
+pub async fn run(engine: Arc<Engine>) {
+    let pause = engine.settings.lease / 3;
+    loop {
+        tokio::time::sleep(pause.min(Duration::from_secs(20))).await;
+        if let Err(error) = round(&engine).await {
+            engine.store_works(Some(error.to_string()));
+        }
+    }
+}
+
+/// One round.
+pub async fn round(engine: &Engine) -> StoreResult<()> {
+    let now = engine.clock.wall();
+    let held = engine.running.leases();
+    if !held.is_empty() {
+        let kept = engine.store.extend(held.clone(), now.plus(engine.settings.lease)).await?;
+        for (job, _) in held.iter().filter(|(job, _)| !kept.contains(job)) {
+            engine.running.stop(*job, Stop::LostLease);
+        }
+    }
+    reclaim(engine, Some(now)).await?;
+    engine.budgets.tidy(&*engine.store).await?;
+    engine.depths().await?;
+    engine.store_works(None);
+    Ok(())
+}
+
+/// Takes back the jobs whose lease ended before `before`.
+async fn reclaim(engine: &Engine, before: Option<Timestamp>) -> StoreResult<usize> {
+    let lost: Vec<RunningJob> = engine
+        .store
+        .running(before)
+        .await?
+        .into_iter()
+        .filter(|job| !engine.running.holds(job.seq))
+        .collect();
+    if lost.is_empty() {
+        return Ok(0);
+    }
+    let now = engine.clock.wall();
+    let ends: Vec<Transition> = lost.iter().map(|job| transition(engine, job, now)).collect();
+    let settlements = lost.iter().zip(&ends).map(|(job, end)| settlement(job, end, now)).collect();
+    let settled = engine.store.settle(settlements).await?;
+    for ((job, end), _) in lost.iter().zip(&ends).zip(&settled).filter(|(_, done)| **done) {
+        tell(engine, job, end);
+        engine.wake.ready(job.queue);
+        engine.wake.due(end.run_at.unwrap_or(now));
+    }
+    Ok(settled.into_iter().filter(|done| *done).count())
+}
+
+fn transition(engine: &Engine, job: &RunningJob, now: Timestamp) -> Transition {
+    let is_job = matches!(engine.catalog().kind(job.kind), Some(KindRef::Job(..)));
+    let counters = JobCounters {
+        errors: job.errors,
+        max_errors: is_job.then_some(job.max_errors),
+        last_code: None,
+        deadline: job.deadline,
+        follow: false,
+    };
+    let end = if job.intent {
+        // Its request may have gone out.
+        AttemptEnd::OutcomeUnknown
+    } else if job.cancel {
+        AttemptEnd::Cancelled
+    } else {
+        AttemptEnd::LostLease
+    };
+    settle::settle(now, &counters, end, &engine.settings.backoff, rand::random())
+}
+
+fn settlement(job: &RunningJob, end: &Transition, now: Timestamp) -> Settlement {
+    let run_at = end.run_at.unwrap_or(now);
+    let code = end.code.unwrap_or(Code::LostLease).to_string();
+    Settlement {
+        seq: job.seq,
+        generation: job.generation,
+        from: JobState::Running,
+        args_rev: None,
+        now,
+        state: end.state,
+        run_at,
+        ready: run_at <= now,
+        attempt: job.attempt + i64::from(end.attempt_delta),
+        errors: end.errors,
+        polls: job.polls,
+        deadline: job.deadline,
+        error: Some(StoredError { code: code.clone(), message: None, at: now }),
+        result: None,
+        history: Some(NewAttempt {
+            started_at: job.started_at,
+            outcome: "lost_lease",
+            code: Some(code),
+            message: None,
+        }),
+        observation: None,
+        artifact: None,
+        children: vec![],
+    }
+}
+
+fn tell(engine: &Engine, job: &RunningJob, end: &Transition) {
+    let catalog = engine.catalog();
+    let kind = catalog.kind(job.kind).map(KindRef::name);
+    let account = catalog.by_queue(job.queue).map(|account| account.name.clone());
+    let code = end.code.map(|code| code.text());
+    let name = match end.state {
+        JobState::Dead => Name::JobDead,
+        JobState::Cancelled => Name::JobCancelled,
+        _ => Name::JobRetryScheduled,
+    };
+    let detail = (end.code == Some(Code::OutcomeUnknown)).then(|| {
+        format!(
+            "the daemon died while its request may have been out: look at the provider's side, \
+             then `attendant jobs resolve {} --happened …` or `--not-sent`",
+            job.id
+        )
+    });
+    emit(
+        name,
+        &Event {
+            job_id: Some(job.id),
+            kind: kind.as_deref(),
+            account: account.as_deref(),
+            attempt: Some(job.attempt + i64::from(end.attempt_delta)),
+            generation: Some(job.generation),
+            outcome: Some("lost_lease"),
+            next_run_at: end.run_at,
+            error_code: code.as_deref(),
+            detail: detail.as_deref(),
+            ..Event::default()
+        },
+    );
+}
