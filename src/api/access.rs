@@ -44,8 +44,8 @@ pub struct Caller {
 impl Caller {
     fn new(uid: u32, user: Option<String>, rights: BTreeSet<Right>) -> Self {
         Self {
-            name: user.clone().unwrap_or_else(|| format!("uid {uid}")),
             created_by: json!({ "uid": uid, "user": user }),
+            name: user.unwrap_or_else(|| format!("uid {uid}")),
             rights,
             actor: OnceCell::new(),
         }
@@ -71,7 +71,7 @@ impl Caller {
 /// Who is let in. Names are looked up once per user: on some machines that asks a directory.
 #[derive(Debug)]
 pub struct Access {
-    own: u32,
+    let_in: Vec<u32>,
     callers: Mutex<HashMap<u32, Arc<Caller>>>,
 }
 
@@ -79,16 +79,15 @@ impl Access {
     /// The daemon's own user and root.
     #[must_use]
     pub fn own_user() -> Self {
-        Self::of(Uid::effective().as_raw())
+        Self::of(vec![Uid::effective().as_raw(), 0])
     }
 
-    #[must_use]
-    pub(super) fn of(own: u32) -> Self {
-        Self { own, callers: Mutex::default() }
+    pub(super) fn of(let_in: Vec<u32>) -> Self {
+        Self { let_in, callers: Mutex::default() }
     }
 
     fn rights_of(&self, uid: u32) -> BTreeSet<Right> {
-        if uid == self.own || uid == 0 { Right::ALL.iter().copied().collect() } else { [].into() }
+        if self.let_in.contains(&uid) { Right::ALL.iter().copied().collect() } else { [].into() }
     }
 
     pub async fn caller(&self, peer: &UCred) -> Arc<Caller> {

@@ -8,13 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Api,
-    access::Peer,
-    body, json,
-    jobs::Id,
-    problem::Problem,
-    query::NoParams,
-    view::OpenJob,
+    Api, access::Peer, body, jobs::Id, json, problem::Problem, query::NoParams, view::OpenJob,
 };
 use crate::{
     engine::actions::{Cancelled, Resolve},

@@ -46,8 +46,9 @@ fn view(api: &Api, account: &str, name: &str, status: StatusCode) -> Result<Resp
     Ok(json::answer(status, &cell.view(api.engine.clock.wall())))
 }
 
+/// A value in clear.
 #[derive(Serialize)]
-struct Value<'a> {
+struct Usable<'a> {
     value: &'a str,
     expires_at: Option<Timestamp>,
     generation: i64,
@@ -69,7 +70,7 @@ pub async fn value(
         () = api.stopping.cancelled() => return Err(Problem::draining()),
     };
     let held = held.map_err(|no| api.refusal(no))?;
-    let mut response = json::ok(&Value {
+    let mut response = json::ok(&Usable {
         value: held.value.expose_secret(),
         expires_at: held.expires_at,
         generation: held.generation,

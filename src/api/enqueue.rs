@@ -2,11 +2,7 @@
 
 use std::{convert::Infallible, ops::Range, sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    extract::State,
-    response::Response,
-};
+use axum::{body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderMap, StatusCode};

@@ -8,7 +8,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Api, json, query::NoParams};
-use crate::{engine::Engine, policy::gate, types::Timestamp};
+use crate::{
+    engine::{Engine, catalog::KindRef},
+    policy::gate,
+    types::Timestamp,
+};
 
 /// Answers as long as requests are served at all.
 pub async fn alive() -> Response {
@@ -78,7 +82,7 @@ fn queues(engine: &Engine, now: Timestamp) -> Vec<Reason> {
             reason("breaker_open", format!("{}: {}", account.name, hold.detail));
         }
         for (kind, detail) in engine.gates.shut_kinds(account.queue) {
-            let kind = catalog.kind(kind).map_or_else(String::new, |kind| kind.name());
+            let kind = catalog.kind(kind).map_or_else(String::new, KindRef::name);
             reason("provider_changed", format!("{}: {kind}: {detail}", account.name));
         }
     }

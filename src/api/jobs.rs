@@ -22,8 +22,7 @@ use crate::{
     types::{JobId, JobState, Timestamp},
 };
 
-const PARAMS: [&str; 8] =
-    ["state", "kind", "account", "tag", "code", "since", "limit", "cursor"];
+const PARAMS: [&str; 8] = ["state", "kind", "account", "tag", "code", "since", "limit", "cursor"];
 const DEFAULT_LIMIT: u32 = 50;
 
 /// The id in a route. What is no id names no job.

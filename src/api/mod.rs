@@ -34,8 +34,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use self::serve::serve;
 use self::problem::Problem;
+pub use self::serve::serve;
 use crate::{
     engine::{Engine, actions::Refusal},
     store::JobRow,

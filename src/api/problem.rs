@@ -20,7 +20,7 @@ use crate::{
 /// When to ask again where nobody knows better.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// When to ask again for a credential that a person has to mend.
-const ASK_A_PERSON: Duration = Duration::from_secs(60);
+const ASK_A_PERSON: Duration = Duration::from_mins(1);
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $status:ident, $name:literal, $title:literal;)*) => {

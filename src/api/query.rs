@@ -16,7 +16,7 @@ pub struct Params {
 }
 
 /// The parameters as they came, not yet checked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Raw(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Raw {

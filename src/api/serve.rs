@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -43,15 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the API until `shutdown`: then nothing new is taken, whoever waits is answered at once,
 /// and what is being answered is finished, for a bounded time.
-///
-/// # Errors
-/// Where the listener cannot be used at all.
-pub async fn serve(
-    engine: Arc<Engine>,
-    listener: UnixListener,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    serve_to(engine, listener, shutdown, Access::own_user()).await
+pub async fn serve(engine: Arc<Engine>, listener: UnixListener, shutdown: CancellationToken) {
+    serve_to(engine, listener, shutdown, Access::own_user()).await;
 }
 
 /// [`serve`] to those whom `access` knows.
@@ -60,8 +52,7 @@ pub(super) async fn serve_to(
     listener: UnixListener,
     shutdown: CancellationToken,
     access: Access,
-) -> io::Result<()> {
-    listener.local_addr()?;
+) {
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let server = Arc::new(Server {
@@ -88,7 +79,6 @@ pub(super) async fn serve_to(
         server.abort.cancel();
         connections.wait().await;
     }
-    Ok(())
 }
 
 /// What connections share.

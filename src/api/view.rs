@@ -189,10 +189,7 @@ impl OpenJob {
     #[must_use]
     pub fn view(&self) -> JobView<'_> {
         let row = &self.row;
-        let shown = self
-            .kind
-            .as_ref()
-            .map_or(Shown::Nothing, |kind| Shown::NotSecret(&kind.args));
+        let shown = self.kind.as_ref().map_or(Shown::Nothing, |kind| Shown::NotSecret(&kind.args));
         let payload = self.payload.as_ref();
         JobView {
             id: row.id,

@@ -9,8 +9,9 @@ use axum::{
 use http::StatusCode;
 
 use super::{
-    Api, detail, json,
+    Api, detail,
     jobs::Id,
+    json,
     problem::Problem,
     query::{self, Raw},
 };
@@ -42,9 +43,8 @@ pub async fn wait(
 ) -> Result<Response, Problem> {
     let mut params = query.only(&["scope", "timeout"]);
     let scope = params.take("scope", scope).unwrap_or(Scope::Job);
-    let timeout = params
-        .take("timeout", |text| query::duration(text, LONGEST))
-        .unwrap_or(DEFAULT_TIMEOUT);
+    let timeout =
+        params.take("timeout", |text| query::duration(text, LONGEST)).unwrap_or(DEFAULT_TIMEOUT);
     params.done()?;
     let row = api.find(id).await?;
     tokio::select! {
