@@ -52,7 +52,7 @@ pub async fn completes_with_all_that_belongs_to_it(world: World) {
     let history = NewAttempt {
         started_at: at(1),
         outcome: "completed",
-        code: Some("ok"),
+        code: Some("ok".to_owned()),
         message: Some(b"words".to_vec()),
     };
     let end = Settlement { history: Some(history), ..full_end(&world, &job) };

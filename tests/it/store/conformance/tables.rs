@@ -93,11 +93,13 @@ pub async fn credentials_are_saved_whole(world: World) {
     }
 }
 
+const BOOT: &str = "b;o?o't";
+
 fn bucket(budget: &str, start_ms: i64, spent: i64) -> BucketRow {
     BucketRow {
         budget: budget.to_owned(),
         window_ms: 60_000,
-        boot: "b;o?o't".to_owned(),
+        boot: BOOT.to_owned(),
         start_ms,
         wall_ms: at(0).0 + start_ms,
         spent,
@@ -119,12 +121,15 @@ pub async fn old_buckets_are_dropped(world: World) {
     let rows = vec![bucket("a", 0, 1), bucket("a", 1, 1), bucket("b", 0, 1)];
     world.store.save_buckets(rows).await.unwrap();
     // A bucket counts until its end plus its window; twice the window is past that.
-    world.store.drop_buckets("a", at(120_000)).await.unwrap();
+    world.store.drop_buckets("a", BOOT, at(120_000)).await.unwrap();
     assert_eq!(world.store.buckets().await.unwrap().len(), 3);
-    world.store.drop_buckets("a", at(120_001)).await.unwrap();
+    world.store.drop_buckets("a", BOOT, at(120_001)).await.unwrap();
     let mut rows = world.store.buckets().await.unwrap();
     rows.sort_by(|a, b| a.budget.cmp(&b.budget));
     assert_eq!(rows, [bucket("a", 1, 1), bucket("b", 0, 1)]);
+    // Those of another boot were written anew under this one.
+    world.store.drop_buckets("b", "another boot", at(0)).await.unwrap();
+    assert_eq!(world.store.buckets().await.unwrap(), [bucket("a", 1, 1)]);
 }
 
 pub async fn meta_is_replaced(world: World) {
