@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Api, access::Peer, body, jobs::Id, json, problem::Problem, query::NoParams, view::OpenJob,
+    Api, access::{Caller, Peer}, body, json, path::Id, problem::Problem, query::NoParams, view::OpenJob,
 };
 use crate::{
     engine::actions::{Cancelled, Resolve},
@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// The job as it is now.
-async fn job(api: &Api, id: JobId, status: StatusCode) -> Result<Response, Problem> {
+async fn job(api: &Api, caller: &Caller, id: JobId, status: StatusCode) -> Result<Response, Problem> {
     let row = api.find(id).await?;
-    let job = OpenJob::open(&api.engine, row).await?.with_result(&api.engine).await?;
+    let job = OpenJob::open(&api.engine, row).await?.with_result(&api.engine, caller).await?;
     Ok(json::answer(status, &job.view()))
 }
 
@@ -34,7 +34,7 @@ pub async fn cancel(
         Cancelled::Now => StatusCode::OK,
         Cancelled::Asked => StatusCode::ACCEPTED,
     };
-    job(&api, id, status).await
+    job(&api, &caller, id, status).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -55,7 +55,7 @@ pub async fn retry(
     let request = body::read(&headers, request, body::MAX_BODY).await?;
     let Retry { resend } = body::parse(&request)?;
     api.engine.retry(id, resend, &caller.name).await.map_err(|no| api.refusal(no))?;
-    job(&api, id, StatusCode::OK).await
+    job(&api, &caller, id, StatusCode::OK).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,5 +95,5 @@ pub async fn resolve(
     let request = body::read(&headers, request, body::MAX_BODY).await?;
     let word = body::parse::<Word>(&request)?.read()?;
     api.engine.resolve(id, word, &caller.name).await.map_err(|no| api.refusal(no))?;
-    job(&api, id, StatusCode::OK).await
+    job(&api, &caller, id, StatusCode::OK).await
 }

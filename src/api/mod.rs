@@ -18,6 +18,7 @@ mod health;
 mod jobs;
 mod json;
 mod openapi;
+mod path;
 mod problem;
 mod query;
 mod queues;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 
 use super::*;
-use crate::api::{Api, jobs::Id, problem::Kind, query::Raw, wait::wait};
+use crate::api::{Api, access::Peer, path::Id, problem::Kind, query::Raw, wait::wait};
 
 async fn user(setup: &Setup) -> JobId {
     setup.job(&json!({"kind": "acme.user", "args": {"name": "a", "pass": "p"}})).await
@@ -86,8 +86,11 @@ async fn a_wait_ends_at_its_timeout() {
 async fn stopping_answers_those_who_wait() {
     let setup = Setup::new().await;
     let id = user(&setup).await;
+    let (pair, _other) = tokio::net::UnixStream::pair().unwrap();
+    let peer = pair.peer_cred().unwrap();
     let api = Arc::new(Api::new(Arc::clone(&setup.engine), setup.stop.clone()));
-    let waiting = wait(State(api), Id(id), Raw::default());
+    let me = Access::own_user().caller(&peer).await;
+    let waiting = wait(State(api), Peer(me), Id(id), Raw::default());
     let (answer, ()) = tokio::join!(waiting, async { setup.stop.cancel() });
     assert_eq!(answer.unwrap_err().kind(), Kind::Draining);
 }
