@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::{access::Caller, view::{JobView, OpenJob}};
+use super::{
+    access::Caller,
+    view::{JobView, OpenJob},
+};
 use crate::{
     credentials::vault::Part,
     engine::Engine,

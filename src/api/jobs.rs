@@ -10,7 +10,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::{
-    Api, access::Peer, detail, json,
+    Api,
+    access::Peer,
+    detail, json,
     path::{Id, Named},
     problem::{Kind, Problem},
     query::{self, NoParams, Raw},

@@ -9,7 +9,9 @@ use axum::{
 use http::StatusCode;
 
 use super::{
-    Api, access::Peer, detail, json,
+    Api,
+    access::Peer,
+    detail, json,
     path::Id,
     problem::Problem,
     query::{self, Raw},

@@ -30,7 +30,7 @@ async fn a_chain_is_waited_for_to_its_last_job() {
     let id = user(&setup).await;
     let chain = format!("/v1/jobs/{id}/wait?scope=chain&timeout=1m");
     let job = setup.claim("acme").await;
-    let mut child = new_child(&setup, &job).await;
+    let mut child = new_child(&setup, &job);
     child.run_at = setup.now();
     let settlement =
         Settlement { children: vec![child], ..completed(&setup.engine, &job, &json!("parent")) };
@@ -50,7 +50,7 @@ async fn a_chain_is_waited_for_to_its_last_job() {
     assert_eq!(child["parent_id"], id.to_string());
 }
 
-async fn new_child(setup: &Setup, parent: &ClaimedJob) -> crate::store::NewJob {
+fn new_child(setup: &Setup, parent: &ClaimedJob) -> crate::store::NewJob {
     let id = crate::clock::new_job_id(setup.now());
     let chain = setup.engine.vault.chain(&parent.salt.unwrap());
     let payload = vault::Payload::default();
