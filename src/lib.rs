@@ -42,6 +42,7 @@
 pub mod api;
 pub mod clock;
 pub mod config;
+mod crash;
 pub mod credentials;
 pub mod daemon;
 pub mod definition;

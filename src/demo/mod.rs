@@ -83,20 +83,22 @@ async fn order_once(stage: &mut Stage) -> Result<String, Failure> {
     let again = stage.attendant(&args).await?;
     let same = first == again;
     stage.check("the same key gives the same job", same, format!("job {first}, then {again}"));
-    stage.until("the order to be placed", async |stage| {
-        Ok(stage.job(&first).await?["state"] == "completed")
-    })
-    .await?;
+    stage
+        .until("the order to be placed", async |stage| {
+            Ok(stage.job(&first).await?["state"] == "completed")
+        })
+        .await?;
     Ok(first)
 }
 
 /// SIGKILL while the applicant is being followed.
 async fn survive_a_kill(stage: &mut Stage, root: &str) -> Result<(), Failure> {
     stage.scene("The applicant is followed. The daemon is killed with SIGKILL in the midst of it.");
-    stage.until("a first status", async |stage| {
-        Ok(stage.follow_of(root).await?["status"].is_string())
-    })
-    .await?;
+    stage
+        .until("a first status", async |stage| {
+            Ok(stage.follow_of(root).await?["status"].is_string())
+        })
+        .await?;
     let before = stage.follow_of(root).await?;
     stage.kill_daemon().await?;
     stage.start_daemon().await?;
@@ -142,7 +144,8 @@ async fn never_twice_on_a_guess(stage: &mut Stage) -> Result<(), Failure> {
     let order = stage.order("Ada", "Lovelace");
     let args = ["enqueue", "certn.application", "--key", "hire-4712", "--args", &order];
     let id = stage.attendant(&args).await?;
-    stage.until("the order to end", async |stage| Ok(stage.job(&id).await?["state"] == "dead"))
+    stage
+        .until("the order to end", async |stage| Ok(stage.job(&id).await?["state"] == "dead"))
         .await?;
     let job = stage.job(&id).await?;
     let code = job["last_error"]["code"].clone();
@@ -172,12 +175,13 @@ async fn stay_fresh(stage: &mut Stage) -> Result<(), Failure> {
     stage.scene("Tokens here live ten seconds. They are renewed before that, read all the while.");
     let before = stage.sandbox.counters().tokens_issued;
     let mut reads = 0_u32;
-    stage.until("a renewal", async |stage| {
-        stage.attendant(&["token", "certn", "--min-ttl", "1s"]).await?;
-        reads += 1;
-        Ok(stage.sandbox.counters().tokens_issued > before)
-    })
-    .await?;
+    stage
+        .until("a renewal", async |stage| {
+            stage.attendant(&["token", "certn", "--min-ttl", "1s"]).await?;
+            reads += 1;
+            Ok(stage.sandbox.counters().tokens_issued > before)
+        })
+        .await?;
     let credentials: Value = stage.json(&["credentials"]).await?;
     let state = credentials["credentials"][0]["state"].clone();
     stage.check(

@@ -1,12 +1,6 @@
 //! What the demo plays on: a sandbox, a folder, a daemon of our own, and our own commands.
 
-use std::{
-    fmt,
-    os::unix::fs::DirBuilderExt as _,
-    path::PathBuf,
-    process::Stdio,
-    time::Duration,
-};
+use std::{fmt, os::unix::fs::DirBuilderExt as _, path::PathBuf, process::Stdio, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},

@@ -17,6 +17,7 @@ use super::{
     shapes::{Outcome, Run, exchange::Renewal},
 };
 use crate::{
+    crash,
     credentials::vault::{self, Part, Payload},
     definition::{CredentialShape, Kind, Provider},
     policy::{
@@ -35,6 +36,7 @@ impl Execute for Attempts {
     async fn execute(&self, handed: Handed) {
         let engine = &self.0;
         let Handed { job, stop, permit } = handed;
+        crash::point("claimed");
         let started_at = engine.clock.wall();
         let (outcome, spent) =
             match AssertUnwindSafe(attempt(engine, &job, &stop, permit)).catch_unwind().await {
@@ -45,6 +47,7 @@ impl Execute for Attempts {
         if let (false, Some(permit), Some(account)) = (spent, permit, catalog.by_queue(job.queue)) {
             engine.budgets.give_back(&account.budget, permit, 1);
         }
+        crash::point("ended");
         // The slot is free before the end is on disk: the next claim shares its transaction.
         engine.wake.freed(job.queue, job.priority);
         Settling { engine, catalog: &catalog, job: &job, started_at }.settle(outcome).await;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Outcome;
 use crate::{
+    crash,
     credentials::cell::{Cell, Failure, Obtained},
     definition::{Asked, DEFAULT_MAX_BODY, Exchange, Lifetime, Need, Source, Vars, Way},
     engine::{
@@ -62,7 +63,10 @@ impl Renewal<'_> {
             return failed(Code::Lockout, "the login was refused before", Some(at));
         }
         let outcome = match self.obtain().await {
-            Ok(obtained) => self.keep(obtained).await,
+            Ok(obtained) => {
+                crash::point("exchanged");
+                self.keep(obtained).await
+            }
             Err(Stopped::Asked | Stopped::LostClaim) => return Outcome::of(AttemptEnd::Released),
             Err(stopped) => self.give_up(trouble(stopped, engine.clock.wall())).await,
         };
