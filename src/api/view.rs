@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
+use super::access::Caller;
 use crate::{
+    config::Right,
     credentials::{
         cell::LastError,
         seal::ChainKey,
@@ -169,9 +171,10 @@ impl OpenJob {
         })
     }
 
-    /// Reads the result too, where there is one.
-    pub async fn with_result(mut self, engine: &Engine) -> StoreResult<Self> {
+    /// Reads the result too, where there is one that the caller may see.
+    pub async fn with_result(mut self, engine: &Engine, caller: &Caller) -> StoreResult<Self> {
         if let (true, Some(key)) = (self.row.has_result, &self.key)
+            && caller.may(Right::Results)
             && let Some(stored) = engine.store.result(self.row.id).await?
             && let Some(sealed) = stored.result
         {
