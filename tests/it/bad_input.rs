@@ -56,7 +56,16 @@ fn a_key_with_other_arguments_is_refused_and_the_first_job_stays() {
     let _daemon = site.start();
     let enqueue = |id: &str| {
         let arg = format!("id={id}");
-        site.run(&["enqueue", "certn.applicant", "--key", "k", "--arg", "industry=hr", "--arg", &arg])
+        site.run(&[
+            "enqueue",
+            "certn.applicant",
+            "--key",
+            "k",
+            "--arg",
+            "industry=hr",
+            "--arg",
+            &arg,
+        ])
     };
     let first = enqueue("1");
     assert!(first.status.success());
@@ -114,10 +123,7 @@ fn a_database_that_cannot_be_written_is_refused_with_words() {
     site.write("in-the-way", "");
     let place = site.path("in-the-way/attendant.db");
     let old = site.path("attendant.db");
-    site.write(
-        "attendant.toml",
-        &config.replace(old.to_str().unwrap(), place.to_str().unwrap()),
-    );
+    site.write("attendant.toml", &config.replace(old.to_str().unwrap(), place.to_str().unwrap()));
     let said = site.fails(2, &["run"]);
     assert!(said.contains("in-the-way"), "{said}");
 }

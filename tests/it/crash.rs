@@ -76,7 +76,10 @@ async fn between_intent_and_request_nobody_knows_so_a_person_decides() {
     daemon.crashed();
     let mut daemon = world.site.start();
     let job = world.site.job(&id);
-    assert_eq!((&job["state"], &job["last_error"]["code"]), (&json!("dead"), &json!("outcome_unknown")));
+    assert_eq!(
+        (&job["state"], &job["last_error"]["code"]),
+        (&json!("dead"), &json!("outcome_unknown"))
+    );
     assert_eq!(world.orders(), 0);
     let said = world.site.fails(1, &["jobs", "retry", &id]);
     assert!(said.contains("resolve"), "{said}");
@@ -159,10 +162,9 @@ async fn a_token_that_was_obtained_and_not_stored_is_obtained_again() {
 async fn sigterm_drains_and_a_request_that_bills_is_waited_for() {
     let world = world().await;
     let daemon = world.site.start();
-    world.sandbox.fault(Fault::new(
-        "POST /api/v1/hr/applications",
-        FaultKind::Slow(Duration::from_secs(2)),
-    ));
+    world
+        .sandbox
+        .fault(Fault::new("POST /api/v1/hr/applications", FaultKind::Slow(Duration::from_secs(2))));
     let id = world.order();
     until("the order to arrive", || world.orders() > 0).await;
     let log = daemon.stop();
