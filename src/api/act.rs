@@ -32,7 +32,7 @@ async fn job(
     status: StatusCode,
 ) -> Result<Response, Problem> {
     let row = api.find(id).await?;
-    let job = OpenJob::open(&api.engine, row).await?.with_result(&api.engine, caller).await?;
+    let job = OpenJob::open(&api.engine, row).with_result(&api.engine, caller).await?;
     Ok(json::answer(status, &job.view()))
 }
 

@@ -65,7 +65,7 @@ struct Artifact<'a> {
 
 /// A job with its attempts, observations and chain, as JSON.
 pub async fn of(engine: &Engine, row: JobRow, caller: &Caller) -> StoreResult<Vec<u8>> {
-    let open = OpenJob::open(engine, row).await?.with_result(engine, caller).await?;
+    let open = OpenJob::open(engine, row).with_result(engine, caller).await?;
     let attempts = engine.store.attempts(open.row.seq).await?;
     let observations = engine.store.observations(open.row.seq).await?;
     let chain = engine.store.chain(open.row.root).await?;

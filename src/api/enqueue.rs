@@ -85,8 +85,7 @@ async fn render(
             Ok((StatusCode::CREATED, job))
         }
         Ok(Submitted::Existing(row)) => {
-            let job =
-                OpenJob::open(&api.engine, *row).await?.with_result(&api.engine, caller).await?;
+            let job = OpenJob::open(&api.engine, *row).with_result(&api.engine, caller).await?;
             Ok((StatusCode::OK, json::bytes(&job.view())))
         }
         Ok(Submitted::Pruned(id)) => {

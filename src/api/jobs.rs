@@ -46,7 +46,7 @@ pub async fn list(State(api): State<Arc<Api>>, query: Raw) -> Result<Response, P
     let cursor = rows.last().map(|row| row.id).filter(|_| more);
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
-        jobs.push(OpenJob::open(&api.engine, row).await?);
+        jobs.push(OpenJob::open(&api.engine, row));
     }
     Ok(json::ok(&List { jobs: jobs.iter().map(OpenJob::view).collect(), cursor }))
 }

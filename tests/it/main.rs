@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests too
 
 mod bad_input;
+mod canary;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod engine;

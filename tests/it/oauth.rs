@@ -14,7 +14,7 @@ async fn world(token_life: Duration) -> (OauthServer, Site) {
     (server, site)
 }
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_obtained_and_an_order_followed() {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A value of unknown life is looked at again so often; a 401 renews it at any time.
-const UNKNOWN_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
+const UNKNOWN_LIFE: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// One renewal of one credential.
 #[derive(Debug)]
