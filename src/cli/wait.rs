@@ -56,11 +56,7 @@ pub(super) async fn ended(
     })
 }
 
-async fn turns(
-    session: &mut Session<'_, '_>,
-    id: JobId,
-    scope: Scope,
-) -> Result<Reply, Failure> {
+async fn turns(session: &mut Session<'_, '_>, id: JobId, scope: Scope) -> Result<Reply, Failure> {
     let query = [("scope", scope.name().to_owned()), ("timeout", TURN.to_owned())];
     let mut lost: Option<Instant> = None;
     loop {
