@@ -110,11 +110,12 @@ async fn a_429_shuts_the_gate_and_costs_nothing() {
     let (server, site) = world(LONG).await;
     let mut daemon = site.start();
     daemon.wait_for("credential.obtained");
+    // The first page is given, the second is refused.
     server.throttle(Some("1/min")).await;
-    site.ok(&["enqueue", "certn.users", "--wait", "--timeout", "30s"]);
     let id = site.ok(&["enqueue", "certn.users"]);
     let line = daemon.wait_for("queue.gated");
     assert!(line.contains("rate_limited"), "{line}");
+    daemon.wait_for("job.snoozed");
     let job = site.job(&id);
     assert_eq!(job["state"], "queued");
     assert_eq!((&job["attempt"], &job["errors"]), (&0.into(), &0.into()), "{job:#}");
