@@ -135,7 +135,7 @@ impl Enqueue {
     async fn waited(&self, session: &mut Session<'_, '_>, id: JobId, scope: Scope) -> Ended {
         let told = if session.json() { json!({"id": id}).to_string() } else { id.to_string() };
         session.console.note(told);
-        let reply = wait::ended(session, id, scope, self.timeout, true).await?;
+        let reply = wait::ended(session, id, scope, self.timeout).await?;
         let job = reply.value()?;
         let mut exit = Exit::Done;
         if scope == Scope::Chain {

@@ -114,11 +114,15 @@ impl Failure {
 
 /// A problem document as text: its detail, then a line for each bad field.
 pub(super) fn told(status: u16, problem: &Value) -> String {
-    let detail = [fields::text(problem, "detail"), fields::text(problem, "title")]
-        .into_iter()
-        .find(|words| !words.is_empty());
-    let mut lines = vec![detail.unwrap_or_else(|| format!("the daemon answered {status}"))];
-    lines.extend(fields::list(problem, "errors").iter().map(|error| {
+    let errors = fields::list(problem, "errors");
+    let (title, detail) = (fields::text(problem, "title"), fields::text(problem, "detail"));
+    // A detail that only strings the fields together would be said twice.
+    let said = |error| detail.contains(&fields::text(error, "message"));
+    let repeats = !errors.is_empty() && !title.is_empty() && errors.iter().all(said);
+    let words = [if repeats { String::new() } else { detail.clone() }, title];
+    let words = words.into_iter().find(|words| !words.is_empty());
+    let mut lines = vec![words.unwrap_or_else(|| format!("the daemon answered {status}"))];
+    lines.extend(errors.iter().map(|error| {
         let (field, message) = (fields::text(error, "field"), fields::text(error, "message"));
         let field = if field.is_empty() { "request".to_owned() } else { field };
         format!("  {field}: {message}")
@@ -173,6 +177,10 @@ mod tests {
         ]});
         let expected = "2 fields are wrong\n  args.id: is missing\n  request: too large";
         assert_eq!(told(422, &problem), expected);
+        let repeated = json!({"title": "Invalid", "detail": "key: is required", "errors": [
+            {"field": "key", "message": "is required"},
+        ]});
+        assert_eq!(told(422, &repeated), "Invalid\n  key: is required");
         assert_eq!(told(502, &Value::Null), "the daemon answered 502");
     }
 }

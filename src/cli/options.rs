@@ -29,6 +29,14 @@ Exit codes:
     or is not so                     124 timed out waiting
   2 usage or configuration error";
 
+const CONFIG: &str = "\
+The configuration file [default: $ATTENDANT_CONFIG, else /etc/attendant/attendant.toml if it \
+exists, else defaults]";
+
+const SOCKET: &str = "\
+The daemon's socket [default: $ATTENDANT_SOCKET, else the configuration's, else \
+/run/attendant.sock if it exists, else $XDG_RUNTIME_DIR/attendant.sock]";
+
 /// Keeps credentials fresh and follows work at other companies' APIs until it is complete.
 ///
 /// One daemon (`attendant run`) with a persistent job queue; all other commands ask it over its
@@ -45,13 +53,9 @@ pub(super) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
-    /// The configuration file [default: $ATTENDANT_CONFIG, else /etc/attendant/attendant.toml if
-    /// it exists, else defaults]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help = CONFIG)]
     pub config: Option<PathBuf>,
-    /// The daemon's socket [default: $ATTENDANT_SOCKET, else the configuration's, else
-    /// /run/attendant.sock if it exists, else $XDG_RUNTIME_DIR/attendant.sock]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", help = SOCKET)]
     pub socket: Option<PathBuf>,
     /// Print data as JSON, as the HTTP API gives it, and errors as problem documents (RFC 9457) on
     /// standard error

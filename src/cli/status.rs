@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     exit::{Exit, Failure},
-    fields, queues,
+    fields,
     session::{Ended, Session},
     table::Table,
     times,
@@ -68,7 +68,7 @@ pub(super) async fn run(session: &mut Session<'_, '_>) -> Ended {
     } else {
         session.console.text(report.text(now))?;
     }
-    Ok(if !report.needs_person { Exit::Done } else { Exit::NotSo })
+    Ok(if report.needs_person { Exit::NotSo } else { Exit::Done })
 }
 
 async fn ask(session: &Session<'_, '_>) -> Result<Answers, Failure> {
@@ -203,7 +203,9 @@ fn shut_queue(queue: &Value, now: Timestamp) -> Option<Concern> {
         return None;
     }
     let account = fields::text(queue, "account");
-    let detail = queues::hold(queue, now);
+    let until = fields::time(queue, "waiting_for.until");
+    let until = until.map(|at| format!(" ({})", times::relative(at, now))).unwrap_or_default();
+    let detail = format!("{}{until}", fields::text(queue, "waiting_for.detail"));
     Some(Concern {
         code: if spent && state == "open" { "budget".to_owned() } else { state },
         detail,

@@ -15,8 +15,8 @@ use crate::types::{JobId, JobState};
 
 /// How long one request may take; the daemon answers then, so that a dead one is noticed.
 const TURN: &str = "30s";
-/// A daemon that restarts is waited for so long.
-const GRACE: Duration = Duration::from_secs(30);
+/// A daemon that restarts is waited for so long; draining takes up to `engine.shutdown_timeout`.
+const GRACE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is waited for.
@@ -36,16 +36,15 @@ impl Scope {
     }
 }
 
-/// The job once it, or its chain, has ended. `met`: the daemon has answered before, so that losing
-/// it now means a restart.
+/// The job once it, or its chain, has ended. The daemon has answered before, so that losing it now
+/// means a restart.
 pub(super) async fn ended(
-    session: &Session<'_, '_>,
+    session: &mut Session<'_, '_>,
     id: JobId,
     scope: Scope,
     limit: Option<Duration>,
-    met: bool,
 ) -> Result<Reply, Failure> {
-    let waiting = turns(session, id, scope, met);
+    let waiting = turns(session, id, scope);
     let Some(limit) = limit else { return waiting.await };
     timeout(limit, waiting).await.unwrap_or_else(|_| {
         Err(Failure::timed_out(format!(
@@ -57,19 +56,17 @@ pub(super) async fn ended(
     })
 }
 
-async fn turns(
-    session: &Session<'_, '_>,
-    id: JobId,
-    scope: Scope,
-    mut met: bool,
-) -> Result<Reply, Failure> {
+async fn turns(session: &mut Session<'_, '_>, id: JobId, scope: Scope) -> Result<Reply, Failure> {
     let query = [("scope", scope.name().to_owned()), ("timeout", TURN.to_owned())];
     let mut lost: Option<Instant> = None;
     loop {
         match session.get(&["jobs", &id.to_string(), "wait"], &query).await {
             Ok(reply) if reply.status != 204 => return Ok(reply),
-            Ok(_) => (met, lost) = (true, None),
-            Err(failure) if met && is_passing(&failure) => {
+            Ok(_) => lost = None,
+            Err(failure) if is_passing(&failure) => {
+                if lost.is_none() && !session.json() {
+                    session.console.note("The daemon is away; waiting for it.");
+                }
                 if lost.get_or_insert_with(Instant::now).elapsed() > GRACE {
                     return Err(failure);
                 }

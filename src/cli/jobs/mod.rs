@@ -135,9 +135,14 @@ impl Wait {
     async fn run(self, session: &mut Session<'_, '_>) -> Ended {
         let started = tokio::time::Instant::now();
         let mut exit = Exit::Done;
-        for (n, &id) in self.ids.iter().enumerate() {
+        for &id in &self.ids {
             let left = self.timeout.map(|limit| limit.saturating_sub(started.elapsed()));
-            match wait::ended(session, id, self.scope, left, n > 0).await {
+            // Unknown jobs and a daemon that is not there are told at once.
+            let waited = match session.job(id).await {
+                Ok(_) => wait::ended(session, id, self.scope, left).await,
+                Err(failure) => Err(failure),
+            };
+            match waited {
                 Ok(reply) => exit = exit.max(told(session, self.scope, &reply).await?),
                 Err(failure) => exit = session.tolerate(exit, failure)?,
             }

@@ -97,7 +97,7 @@ fn by(job: &Value) -> String {
 
 fn counts(job: &Value) -> String {
     format!(
-        "{} attempts, {} polls, {} errors of {}",
+        "attempts {}, polls {}, errors {} of {}",
         fields::number(job, "attempt"),
         fields::number(job, "polls"),
         fields::number(job, "errors"),

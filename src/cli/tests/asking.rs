@@ -9,14 +9,14 @@ use super::{
 
 const PAGE: usize = 500;
 
-fn page(count: usize, cursor: Value) -> Value {
+fn page(count: usize, cursor: &Value) -> Value {
     let jobs: Vec<Value> = (0..count).map(|_| job(ID, "dead")).collect();
     json!({"jobs": jobs, "cursor": cursor})
 }
 
 #[test]
 fn a_list_is_asked_for_with_its_filters() {
-    let fake = Fake::new().on("GET /v1/jobs", 200, &page(1, Value::Null));
+    let fake = Fake::new().on("GET /v1/jobs", 200, &page(1, &Value::Null));
     let args = [
         "jobs",
         "--state",
@@ -47,10 +47,10 @@ fn a_list_is_asked_for_with_its_filters() {
 
 #[test]
 fn long_lists_are_read_page_by_page() {
-    let fake = Fake::new().on("GET /v1/jobs", 200, &page(PAGE, json!("c1"))).on(
+    let fake = Fake::new().on("GET /v1/jobs", 200, &page(PAGE, &json!("c1"))).on(
         "GET /v1/jobs",
         200,
-        &page(1, json!("c2")),
+        &page(1, &json!("c2")),
     );
     let run = fake.run(&["jobs", "--limit", "501", "--json"]);
     let list: Value = serde_json::from_str(&run.out).unwrap();
@@ -135,13 +135,13 @@ fn a_definition_is_printed_as_it_is() {
     assert_eq!(fake.run(&["definitions", "show", "x"]).code, 1);
 }
 
-fn daemon(ready: (u16, Value), queue: Value, unknown: usize) -> Fake {
+fn daemon(ready: &(u16, Value), queue: &Value, unknown: usize) -> Fake {
     Fake::new()
         .on("GET /readyz", ready.0, &ready.1)
         .on("GET /v1/queues", 200, &json!({"queues": [queue]}))
         .on("GET /v1/credentials", 200, &json!({"credentials": []}))
-        .on("GET /v1/jobs", 200, &page(unknown, Value::Null))
-        .on("GET /v1/jobs", 200, &page(0, Value::Null))
+        .on("GET /v1/jobs", 200, &page(unknown, &Value::Null))
+        .on("GET /v1/jobs", 200, &page(0, &Value::Null))
 }
 
 fn queue(state: &str) -> Value {
@@ -164,7 +164,7 @@ fn status_is_exit_1_only_if_a_person_is_needed() {
         (ready(), "open", 1, 1, "attendant jobs show"),
     ];
     for (ready, state, unknown, code, words) in table {
-        let run = daemon(ready, queue(state), unknown).run(&["status"]);
+        let run = daemon(&ready, &queue(state), unknown).run(&["status"]);
         assert_eq!(run.code, code, "{}", run.out);
         assert!(run.out.contains(words), "{words}: {}", run.out);
     }
@@ -172,7 +172,7 @@ fn status_is_exit_1_only_if_a_person_is_needed() {
 
 #[test]
 fn status_in_json_has_the_same_facts() {
-    let fake = daemon((200, json!({"status": "ready"})), queue("paused"), 0);
+    let fake = daemon(&(200, json!({"status": "ready"})), &queue("paused"), 0);
     let status: Value = serde_json::from_str(&fake.run(&["status", "--json"]).out).unwrap();
     assert_eq!((&status["ready"], &status["needs_person"]), (&json!(true), &json!(true)));
     assert_eq!(status["concerns"][0]["code"], "paused");

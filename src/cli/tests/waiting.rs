@@ -83,7 +83,11 @@ fn a_chain_that_completed_is_done() {
 
 #[test]
 fn time_that_is_up_is_124_and_says_how_to_wait_on() {
-    let fake = Fake::new().on_text(&route("GET", "/wait"), 204, "");
+    let fake = Fake::new().on(&route("GET", ""), 200, &job(ID, "running")).on_text(
+        &route("GET", "/wait"),
+        204,
+        "",
+    );
     let run = fake.run(&["jobs", "wait", ID, "--timeout", "100ms"]);
     assert_eq!(run.code, 124);
     assert!(run.err.contains(&format!("`attendant jobs wait --scope job {ID}`")), "{}", run.err);
@@ -91,11 +95,11 @@ fn time_that_is_up_is_124_and_says_how_to_wait_on() {
 
 #[test]
 fn waiting_for_several_gives_the_gravest_end() {
-    let fake = Fake::new().on(&route("GET", "/wait"), 200, &job(ID, "completed")).on(
-        &format!("GET /v1/jobs/{CHILD}/wait"),
-        200,
-        &job(CHILD, "cancelled"),
-    );
+    let fake = Fake::new()
+        .on(&route("GET", ""), 200, &job(ID, "running"))
+        .on(&format!("GET /v1/jobs/{CHILD}"), 200, &job(CHILD, "running"))
+        .on(&route("GET", "/wait"), 200, &job(ID, "completed"))
+        .on(&format!("GET /v1/jobs/{CHILD}/wait"), 200, &job(CHILD, "cancelled"));
     let run = fake.run(&["jobs", "wait", ID, CHILD]);
     assert_eq!(run.code, 1);
     assert_eq!(
@@ -107,12 +111,17 @@ fn waiting_for_several_gives_the_gravest_end() {
 #[test]
 fn a_daemon_that_restarts_meanwhile_is_waited_for() {
     let draining = json!({"detail": "the daemon is stopping"});
-    let fake = Fake::new()
-        .on("POST /v1/jobs", 201, &job(ID, "queued"))
-        .busy(&route("GET", "/wait"), 1, &draining)
-        .on(&route("GET", "/wait"), 200, &job(ID, "completed"))
-        .on(&route("GET", "/result"), 200, &json!(1));
-    assert_eq!(fake.run(&["enqueue", "k", "--wait"]).code, 0);
+    let daemon = || {
+        Fake::new()
+            .on("POST /v1/jobs", 201, &job(ID, "queued"))
+            .on(&route("GET", ""), 200, &job(ID, "queued"))
+            .busy(&route("GET", "/wait"), 1, &draining)
+            .on(&route("GET", "/wait"), 200, &job(ID, "completed"))
+            .on(&route("GET", "/result"), 200, &json!(1))
+    };
+    assert_eq!(daemon().run(&["enqueue", "k", "--wait"]).code, 0);
+    let run = daemon().run(&["jobs", "wait", ID]);
+    assert_eq!((run.code, run.err.as_str()), (0, "The daemon is away; waiting for it.\n"));
 }
 
 #[test]
