@@ -1,7 +1,8 @@
 //! Named points at which a test can have this very process killed, to see what a restart makes of
-//! it. Without the cargo feature `crash-points` they are nothing at all.
+//! it, or an attempt panic. Without the cargo feature `crash-points` they are nothing at all.
 
-/// Kills the process with SIGKILL if `$ATTENDANT_CRASH_AT` names this point.
+/// Kills the process with SIGKILL if `$ATTENDANT_CRASH_AT` names this point, and panics if
+/// `$ATTENDANT_PANIC_AT` does.
 #[cfg(feature = "crash-points")]
 pub fn point(name: &str) {
     use nix::{
@@ -12,6 +13,8 @@ pub fn point(name: &str) {
         // Nothing is flushed, closed or told, as when the power goes.
         let _ = kill(Pid::this(), Signal::SIGKILL);
     }
+    let panics = std::env::var("ATTENDANT_PANIC_AT").is_ok_and(|at| at == name);
+    assert!(!panics, "asked to");
 }
 
 #[cfg(not(feature = "crash-points"))]

@@ -1,7 +1,7 @@
 //! The daemon: from configuration to ready, and from the signal to the last line.
 
 use std::{
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -71,6 +71,9 @@ pub enum StartError {
     Signals(std::io::Error),
     #[error("{0}")]
     Log(String),
+    /// Not at the start: a part of the running daemon ended, so that the whole must begin anew.
+    #[error("the {0} ended by itself, which is a fault of this program; start it again")]
+    Broken(&'static str),
 }
 
 impl StartError {
@@ -78,7 +81,7 @@ impl StartError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Store(_) | Self::Tls(_) | Self::Signals(_) => 1,
+            Self::Store(_) | Self::Tls(_) | Self::Signals(_) | Self::Broken(_) => 1,
             _ => 2,
         }
     }
@@ -110,10 +113,13 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
     let engine =
         Engine::new(store, vault, Clock::System, settings(&config), catalog, outbound).await?;
     let mut stop = Signals::new().map_err(StartError::Signals)?;
-    let running = Daemon::start(engine, &config.api.socket).await?;
-    stop.wait().await;
+    let mut running = Daemon::start(engine, &config.api.socket).await?;
+    let broken = tokio::select! {
+        () = stop.wait() => None,
+        part = running.broken() => Some(part),
+    };
     running.stop(&mut stop).await;
-    Ok(())
+    broken.map_or(Ok(()), |part| Err(StartError::Broken(part)))
 }
 
 fn socket_flag(path: &Path) -> Override {
@@ -209,14 +215,28 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Waits for a part to end that never should.
+    async fn broken(&mut self) -> &'static str {
+        tokio::select! {
+            _ = &mut self.dispatcher => "dispatcher",
+            _ = &mut self.worker => "worker",
+            _ = &mut self.reaper => "reaper",
+            _ = &mut self.api => "API",
+        }
+    }
+
     /// Drains: nothing new is begun, what runs may end, the rest is given back unspent.
-    async fn stop(self, again: &mut Signals) {
+    async fn stop(mut self, again: &mut Signals) {
         let engine = Arc::clone(&self.engine);
         let detail = format!("{} attempts are running", engine.running.count());
         emit(Name::DaemonDraining, &Event { detail: Some(&detail), ..Event::default() });
         engine.drain();
         self.stop_api.cancel();
         let limit = engine.settings.shutdown_timeout;
+        // A claim on its way is waited for: its jobs are given back, not left to their leases.
+        if !self.dispatcher.is_finished() {
+            let _ = tokio::time::timeout(Duration::from_secs(5), &mut self.dispatcher).await;
+        }
         tokio::select! {
             _ = tokio::time::timeout(limit, engine.running.idle()) => {}
             () = again.wait() => {}
@@ -224,7 +244,9 @@ impl Daemon {
         engine.running.stop_all(Stop::Shutdown);
         // What can be stopped ends now; an intent that is out is told at the next start.
         let _ = tokio::time::timeout(Duration::from_secs(2), engine.running.idle()).await;
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.api).await;
+        if !self.api.is_finished() {
+            let _ = tokio::time::timeout(Duration::from_secs(2), &mut self.api).await;
+        }
         self.dispatcher.abort();
         self.worker.abort();
         self.reaper.abort();
@@ -238,7 +260,10 @@ impl Daemon {
 /// Binds the socket, taking the place of one that a dead daemon left.
 async fn listen(path: &Path) -> Result<UnixListener, StartError> {
     let wrap = |error| StartError::Socket { path: path.to_owned(), error };
-    if path.exists() {
+    if let Ok(found) = path.symlink_metadata() {
+        if !found.file_type().is_socket() {
+            return Err(wrap(std::io::ErrorKind::AlreadyExists.into()));
+        }
         if tokio::net::UnixStream::connect(path).await.is_ok() {
             return Err(wrap(std::io::ErrorKind::AddrInUse.into()));
         }

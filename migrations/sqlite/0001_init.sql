@@ -68,7 +68,7 @@ CREATE TABLE jobs (
 
 -- Ready and future jobs do not share an index: a million waiting follows must not slow a claim.
 CREATE INDEX jobs_ready   ON jobs (queue, priority, run_at) WHERE state = 0 AND ready = 1;
-CREATE INDEX jobs_future  ON jobs (run_at, queue)           WHERE state = 0 AND ready = 0;
+CREATE INDEX jobs_future  ON jobs (run_at, queue, priority) WHERE state = 0 AND ready = 0;
 CREATE INDEX jobs_running ON jobs (lease_until)             WHERE state = 1;
 CREATE INDEX jobs_dead    ON jobs (id)                      WHERE state = 3;
 CREATE INDEX jobs_root    ON jobs (root)                    WHERE root IS NOT NULL;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -30,7 +30,9 @@ pub const REFUSALS: u32 = 2;
 /// What is kept sealed of a credential.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    value: String,
+    /// None once the provider has refused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
 }
@@ -99,6 +101,8 @@ pub struct Cell {
     pub account: String,
     pub name: String,
     state: Mutex<State>,
+    /// Held from reading the row to its being on disk: one change after the other.
+    changing: tokio::sync::Mutex<()>,
     /// Counts the ends of renewals, good and bad.
     ends: watch::Sender<u64>,
 }
@@ -191,7 +195,7 @@ impl Cell {
                 && let Ok(clear) = chain.open(&aad(queue, &name), sealed)
                 && let Ok(kept) = serde_json::from_slice::<Kept>(&clear)
             {
-                state.value = Some(kept.value.into());
+                state.value = kept.value.map(Into::into);
                 state.refresh_token = kept.refresh_token.map(Into::into);
             }
             state.words = row
@@ -202,7 +206,14 @@ impl Cell {
                 .and_then(|clear| String::from_utf8(clear.to_vec()).ok());
             state.row = Some(row);
         }
-        Self { queue, account, name, state: Mutex::new(state), ends: watch::channel(0).0 }
+        Self {
+            queue,
+            account,
+            name,
+            state: Mutex::new(state),
+            changing: tokio::sync::Mutex::default(),
+            ends: watch::channel(0).0,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -294,18 +305,12 @@ impl Cell {
         vault: &Vault,
         obtained: Obtained,
     ) -> StoreResult<i64> {
+        let _changing = self.changing.lock().await;
         let mut row = self.row();
-        let kept = Kept {
-            value: obtained.value.expose_secret().to_owned(),
-            refresh_token: obtained
-                .refresh_token
-                .as_ref()
-                .map(|token| token.expose_secret().to_owned()),
-        };
-        let clear = secrecy::zeroize::Zeroizing::new(serde_json::to_vec(&kept).unwrap_or_default());
         row.generation += 1;
         row.salt = seal::new_salt();
-        row.value = Some(vault.chain(&row.salt).seal(&aad(self.queue, &self.name), &clear));
+        row.value =
+            self.sealed(vault, &row, Some(&obtained.value), obtained.refresh_token.as_ref());
         row.sent_at = Some(obtained.sent_at);
         row.expires_at = obtained.expires_at;
         row.renew_at = obtained.renew_at;
@@ -330,6 +335,7 @@ impl Cell {
         vault: &Vault,
         failure: Failure<'_>,
     ) -> StoreResult<()> {
+        let _changing = self.changing.lock().await;
         let mut row = self.row();
         row.errors = row.errors.saturating_add(1);
         if let Some(fingerprint) = failure.refused {
@@ -354,24 +360,47 @@ impl Cell {
         Ok(())
     }
 
-    /// Drops the value that a provider refused, unless it was replaced meanwhile.
-    pub async fn invalidate(&self, store: &dyn Store, generation: i64) -> StoreResult<bool> {
-        let row = {
-            let mut state = self.state();
-            let Some(row) = state.row.as_mut().filter(|row| row.generation == generation) else {
-                return Ok(false);
-            };
-            row.value = None;
-            let row = row.clone();
-            state.value = None;
-            row
-        };
-        store.save_credential(row).await?;
+    /// Drops the value that a provider refused, unless it was replaced meanwhile. A refresh token
+    /// stays.
+    pub async fn invalidate(
+        &self,
+        store: &dyn Store,
+        vault: &Vault,
+        generation: i64,
+    ) -> StoreResult<bool> {
+        let _changing = self.changing.lock().await;
+        let mut row = self.row();
+        if row.generation != generation {
+            return Ok(false);
+        }
+        row.value = self.sealed(vault, &row, None, self.refresh_token().as_ref());
+        store.save_credential(row.clone()).await?;
+        let mut state = self.state();
+        state.value = None;
+        state.row = Some(row);
         Ok(true)
+    }
+
+    /// What the row keeps of a value and a refresh token.
+    fn sealed(
+        &self,
+        vault: &Vault,
+        row: &CredentialRow,
+        value: Option<&SecretString>,
+        refresh_token: Option<&SecretString>,
+    ) -> Option<Vec<u8>> {
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
+        let kept = Kept { value: value.map(text), refresh_token: refresh_token.map(text) };
+        if kept.value.is_none() && kept.refresh_token.is_none() {
+            return None;
+        }
+        let clear = Zeroizing::new(serde_json::to_vec(&kept).unwrap_or_default());
+        Some(vault.chain(&row.salt).seal(&aad(self.queue, &self.name), &clear))
     }
 
     /// A person's word: try again, whatever was refused before.
     pub async fn forgive(&self, store: &dyn Store) -> StoreResult<()> {
+        let _changing = self.changing.lock().await;
         let mut row = self.row();
         (row.errors, row.error, row.refusals, row.secrets) = (0, None, 0, None);
         row.renew_at = None;
@@ -382,11 +411,35 @@ impl Cell {
         Ok(())
     }
 
-    /// Somebody needs a younger value than the one in hand: the next renewal is due at once.
-    pub fn hasten(&self) {
-        if let Some(row) = &mut self.state().row {
+    /// Counts the values obtained.
+    #[must_use]
+    pub fn generation(&self) -> i64 {
+        self.state().row.as_ref().map_or(0, |row| row.generation)
+    }
+
+    /// Somebody needs a younger value than this one: the next renewal is due at once.
+    pub fn hasten(&self, generation: i64) {
+        if let Some(row) = self.state().row.as_mut().filter(|row| row.generation == generation) {
             row.renew_at = None;
         }
+    }
+
+    /// The last renewal failed and the next is not due yet, whatever is in hand.
+    #[must_use]
+    pub fn failing(&self, now: Timestamp) -> Option<Unavailable> {
+        let state = self.state();
+        let error = state.row.as_ref().filter(|row| row.errors > 0)?.error.as_ref()?;
+        let retry_at = state.retry_at.filter(|at| now < *at)?;
+        Some(Unavailable {
+            code: error.code.parse().unwrap_or(Code::Internal),
+            retry_at: Some(retry_at),
+            detail: format!(
+                "{}/{} cannot be renewed: {}",
+                self.account,
+                self.name,
+                state.words.as_deref().unwrap_or_default()
+            ),
+        })
     }
 
     #[must_use]

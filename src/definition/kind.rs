@@ -12,8 +12,9 @@ use super::{
 pub const DEFAULT_MAX_ERRORS: u32 = 20;
 /// The largest answer read into memory, where the definition does not say: 16 MiB.
 pub const DEFAULT_MAX_BODY: u64 = 16 << 20;
-/// The largest download, where the definition does not say: 256 MiB.
-pub const DEFAULT_MAX_DOWNLOAD: u64 = 256 << 20;
+/// The largest download, where the definition does not say: 64 MiB. It is held in memory, sealed,
+/// and kept in the database with its job.
+pub const DEFAULT_MAX_DOWNLOAD: u64 = 64 << 20;
 
 /// One `[jobs.…]` of a definition.
 #[derive(Debug)]

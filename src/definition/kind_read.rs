@@ -251,7 +251,12 @@ fn read_reconcile(
 fn read_shape(table: &Table<'_>, name: ShapeName, scopes: &Scopes) -> Option<Shape> {
     match name {
         ShapeName::Call => {
-            let pages = optional(table.get("pages"), |node| read_pages(node, scopes).map(Some));
+            let pages = optional(table.get("pages"), |node| {
+                if table.get("repeat").and_then(|repeat| repeat.text()) == Some("never") {
+                    node.problem("`pages` would send a repeat = \"never\" request again");
+                }
+                read_pages(node, scopes).map(Some)
+            });
             Some(Shape::Call { pages: pages? })
         }
         ShapeName::Download => {

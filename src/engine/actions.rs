@@ -12,7 +12,7 @@ use crate::{
     },
     definition::FieldProblem,
     policy::codes::Code,
-    store::{CancelOutcome, GateRow, JobRow, KindGateRow, QueueId, StoreError},
+    store::{CancelOutcome, GateRow, JobRow, KindGateRow, QueueId, Requeue, StoreError},
     telemetry::events::{Event, Name, emit},
     types::{JobId, JobState, Timestamp},
 };
@@ -124,18 +124,25 @@ impl Engine {
             )));
         }
         let now = self.clock.wall();
+        if matches!(row.state, JobState::Completed | JobState::Running) {
+            return Err(Refusal::State(format!("job {id} is {}", row.state)));
+        }
         // As much time as it was given first.
-        let deadline = row.deadline.map(|deadline| now.plus(deadline.since(row.created_at)));
-        let from = [JobState::Dead, JobState::Cancelled, JobState::Queued];
-        if !self.store.requeue(id, &from, now, deadline).await? {
-            let state = self.find(id).await?.state;
-            return Err(Refusal::State(
-                if state == JobState::Completed || state == JobState::Running {
-                    format!("job {id} is {state}")
-                } else {
-                    format!("job {id} is {state}, and another live job does the same")
-                },
-            ));
+        let deadline = row.deadline.map(|deadline| {
+            if deadline > now { deadline } else { now.plus(deadline.since(row.created_at)) }
+        });
+        let requeue = Requeue {
+            id,
+            from: row.state,
+            generation: row.generation,
+            run_at: now,
+            ready: true,
+            deadline,
+        };
+        if !self.store.requeue(requeue).await? {
+            return Err(Refusal::State(format!(
+                "job {id} changed meanwhile, or another live job does the same"
+            )));
         }
         self.wake.ready(row.queue);
         Self::told(Name::JobRetryScheduled, &row, Some(who), Some(now));

@@ -1,8 +1,15 @@
 //! One attempt of one claimed job, from its sealed arguments to its settled end.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures::FutureExt as _;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -37,43 +44,75 @@ impl Execute for Attempts {
         let engine = &self.0;
         let Handed { job, stop, permit } = handed;
         crash::point("claimed");
+        let mut hold = Hold { engine, job: &job, slot: true };
         let started_at = engine.clock.wall();
-        let (outcome, spent) =
-            match AssertUnwindSafe(attempt(engine, &job, &stop, permit)).catch_unwind().await {
-                Ok(done) => done,
-                Err(_) => (panicked(), true),
-            };
-        let catalog = engine.catalog();
-        if let (false, Some(permit), Some(account)) = (spent, permit, catalog.by_queue(job.queue)) {
-            engine.budgets.give_back(&account.budget, permit, 1);
-        }
+        let intent = AtomicBool::new(false);
+        let outside = Outside { engine, job: &job, stop: &stop, intent: &intent };
+        let ended = AssertUnwindSafe(attempt(&outside, permit)).catch_unwind().await;
+        let (outcome, unused) = ended.unwrap_or_else(|_| (panicked(&intent), None));
         crash::point("ended");
+        let catalog = engine.catalog();
+        if let (Some(permit), Some(account)) = (unused, catalog.by_queue(job.queue)) {
+            engine.budgets.give_back(&account.budget, permit, 1);
+            engine.gates.probe_unused(job.queue, engine.clock.wall());
+        }
         // The slot is free before the end is on disk: the next claim shares its transaction.
-        engine.wake.freed(job.queue, job.priority);
-        Settling { engine, catalog: &catalog, job: &job, started_at }.settle(outcome).await;
-        engine.running.end(job.seq, job.generation);
+        hold.free_slot();
+        let settling = Settling { engine, catalog: &catalog, job: &job, started_at };
+        // What panics here leaves the claim to its lease, which nobody prolongs any more.
+        let _ = AssertUnwindSafe(settling.settle(outcome)).catch_unwind().await;
     }
 }
 
-fn panicked() -> Outcome {
+/// What an attempt holds of the engine, given back however it ends.
+struct Hold<'a> {
+    engine: &'a Engine,
+    job: &'a ClaimedJob,
+    slot: bool,
+}
+
+impl Hold<'_> {
+    fn free_slot(&mut self) {
+        if std::mem::take(&mut self.slot) {
+            self.engine.wake.freed(self.job.queue, self.job.priority);
+        }
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.free_slot();
+        self.engine.running.end(self.job.seq, self.job.generation);
+    }
+}
+
+/// What an attempt is made in.
+struct Outside<'a> {
+    engine: &'a Engine,
+    job: &'a ClaimedJob,
+    stop: &'a CancellationToken,
+    intent: &'a AtomicBool,
+}
+
+/// With an intent that was not withdrawn the request may be out, whatever went wrong here.
+fn panicked(intent: &AtomicBool) -> Outcome {
     let words = "the attempt panicked: a fault of this program; its log has the place";
+    if intent.load(Ordering::Acquire) {
+        return Outcome::unknown(words);
+    }
     Outcome::failed(Code::Internal, Retry::Few, words)
 }
 
-/// What it came to, and whether the claim's permit was used.
-async fn attempt(
-    engine: &Engine,
-    job: &ClaimedJob,
-    stop: &CancellationToken,
-    permit: Option<Taken>,
-) -> (Outcome, bool) {
+/// What it came to, and the claim's permit if it was not used.
+async fn attempt(outside: &Outside<'_>, permit: Option<Taken>) -> (Outcome, Option<Taken>) {
+    let Outside { engine, job, .. } = outside;
     let catalog = engine.catalog();
     match Opened::new(engine, &catalog, job) {
         Ok(opened) => {
-            let (outcome, left) = opened.run(stop, permit).await;
-            (stopped_by(engine, job, outcome), left.is_none())
+            let (outcome, unused) = opened.run(outside, permit).await;
+            (stopped_by(engine, job, outcome), unused)
         }
-        Err(outcome) => (*outcome, false),
+        Err(outcome) => (*outcome, permit),
     }
 }
 
@@ -138,11 +177,7 @@ impl<'a> Opened<'a> {
         Ok(Self { engine, job, account, what, payload })
     }
 
-    async fn run(
-        &self,
-        stop: &CancellationToken,
-        permit: Option<Taken>,
-    ) -> (Outcome, Option<Taken>) {
+    async fn run(&self, outside: &Outside<'_>, permit: Option<Taken>) -> (Outcome, Option<Taken>) {
         let now = self.engine.clock.wall();
         if self.job.deadline.is_some_and(|deadline| now > deadline) && self.job.polls == 0 {
             // It waited longer than it was given; there was nothing to ask for the last time.
@@ -154,14 +189,24 @@ impl<'a> Opened<'a> {
             engine: self.engine,
             account: self.account,
             job: self.job,
-            stop,
+            stop: outside.stop,
             permit,
-            intent: false,
+            intent: outside.intent,
+            sent: false,
+            secret_args: self.secret_args(),
         };
         match &self.what {
             What::Job(kind) => self.run_job(kind, sender, now).await,
             What::Renewal(provider, name) => self.run_renewal(provider, name, sender).await,
         }
+    }
+
+    /// What was given as a secret, in the form in which it would be echoed.
+    fn secret_args(&self) -> Vec<SecretString> {
+        let What::Job(kind) = &self.what else { return vec![] };
+        let texts =
+            kind.args.secret_names().filter_map(|name| self.payload.args.get(name)?.as_str());
+        texts.map(|text| text.to_owned().into()).collect()
     }
 
     async fn run_job(

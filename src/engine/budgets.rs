@@ -31,6 +31,8 @@ pub struct Taken {
     pub count: u32,
     /// On the clock since boot.
     pub at_ms: i64,
+    /// Until when they may be used: then their bucket ends, and they count as spent.
+    pub until_ms: i64,
 }
 
 impl Budgets {
@@ -87,9 +89,14 @@ impl Budgets {
     pub fn take(&self, budget: &str, n: u32) -> Option<(Taken, Vec<BucketRow>)> {
         let now = self.clock.now();
         let mut budgets = self.lock();
-        let taken = Taken { count: n, at_ms: now.boot_ms };
-        let Some(one) = budgets.get_mut(budget) else { return Some((taken, vec![])) };
-        one.take(now.boot_ms, n).then(|| (taken, self.rows(budget, one, now)))
+        let Some(one) = budgets.get_mut(budget) else {
+            return Some((Taken { count: n, at_ms: now.boot_ms, until_ms: i64::MAX }, vec![]));
+        };
+        if !one.take(now.boot_ms, n) {
+            return None;
+        }
+        let until_ms = one.good_until(now.boot_ms).unwrap_or(i64::MAX);
+        Some((Taken { count: n, at_ms: now.boot_ms, until_ms }, self.rows(budget, one, now)))
     }
 
     /// Returns permits that were not used. The rows follow with the next that are persisted.

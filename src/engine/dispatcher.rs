@@ -13,8 +13,15 @@ use std::{
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, budgets::Taken, catalog::Account, gates::Admit};
+use super::{
+    Engine,
+    budgets::Taken,
+    catalog::Account,
+    gates::Admit,
+    holds::{CALLS, LAST, RENEWALS},
+};
 use crate::{
+    credentials::cell::Unavailable,
     policy::budget::Class,
     store::{Allowance, BucketRow, Claim, ClaimedJob, QueueId, StoreResult},
     types::Timestamp,
@@ -44,6 +51,8 @@ pub struct Wake {
 struct Inbox {
     ready: HashSet<QueueId>,
     due: Option<Timestamp>,
+    /// A slot was freed since the last round.
+    freed: bool,
     in_flight: InFlight,
 }
 
@@ -83,7 +92,8 @@ impl Wake {
     /// An attempt needs its slot no more.
     pub fn freed(&self, queue: QueueId, priority: u8) {
         let mut inbox = self.lock();
-        if priority == 0 {
+        inbox.freed = true;
+        if priority == RENEWALS {
             inbox.in_flight.renewals = inbox.in_flight.renewals.saturating_sub(1);
         } else {
             inbox.in_flight.total = inbox.in_flight.total.saturating_sub(1);
@@ -108,6 +118,16 @@ pub struct Handed {
     pub permit: Option<Taken>,
 }
 
+/// Why a queue that may have ready jobs is not looked at in every round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hot {
+    Now,
+    /// Its budget, gate or credential opens then.
+    Until(Timestamp),
+    /// Its slots are taken: a freed one makes it [`Hot::Now`].
+    ForSlot,
+}
+
 /// One queue's part in a round.
 struct Planned {
     account: Arc<Account>,
@@ -124,7 +144,7 @@ struct Planned {
 #[derive(Debug)]
 pub struct Dispatcher {
     engine: Arc<Engine>,
-    hot: BTreeMap<QueueId, Option<Timestamp>>,
+    hot: BTreeMap<QueueId, Hot>,
     /// Where the next round goes on, so that no queue is always last.
     cursor: QueueId,
     next_due: Option<Timestamp>,
@@ -134,7 +154,7 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher that hands jobs to `jobs`, whose capacity should be the number of slots.
     pub async fn new(engine: Arc<Engine>, jobs: mpsc::Sender<Handed>) -> StoreResult<Self> {
-        let hot = engine.store.ready_queues().await?.into_iter().map(|queue| (queue, None));
+        let hot = engine.store.ready_queues().await?.into_iter().map(|queue| (queue, Hot::Now));
         Ok(Self {
             hot: hot.collect(),
             cursor: 0,
@@ -156,6 +176,8 @@ impl Dispatcher {
                 }
             };
             if sleep.is_zero() {
+                // Whoever frees slots needs a turn as well.
+                tokio::task::yield_now().await;
                 continue;
             }
             tokio::select! {
@@ -193,7 +215,7 @@ impl Dispatcher {
         };
         self.engine.store_works(None);
         for queue in claimed.promoted {
-            self.hot.insert(queue, None);
+            self.hot.insert(queue, Hot::Now);
         }
         self.next_due = claimed.next_due;
         self.hand_over(planned, claimed.jobs).await;
@@ -203,7 +225,12 @@ impl Dispatcher {
     fn read_inbox(&mut self) {
         let mut inbox = self.engine.wake.lock();
         for queue in inbox.ready.drain() {
-            self.hot.insert(queue, None);
+            self.hot.insert(queue, Hot::Now);
+        }
+        if std::mem::take(&mut inbox.freed) {
+            for hot in self.hot.values_mut().filter(|hot| **hot == Hot::ForSlot) {
+                *hot = Hot::Now;
+            }
         }
         if let Some(due) = inbox.due.take()
             && self.next_due.is_none_or(|next| due < next)
@@ -214,15 +241,12 @@ impl Dispatcher {
 
     /// Zero while there is more to do at once.
     fn sleep(&self, now: Timestamp) -> Duration {
-        let free = self.free_slots() > 0;
-        let next = self
-            .hot
-            .values()
-            // A hot queue without a time waits for a slot, and a freed slot notifies.
-            .filter_map(|until| until.or_else(|| free.then_some(now)))
-            .chain(self.next_due)
-            .min();
-        next.map_or(LONGEST_SLEEP, |at| at.since(now))
+        let hot = self.hot.values().filter_map(|hot| match hot {
+            Hot::Now => Some(now),
+            Hot::Until(at) => Some(*at),
+            Hot::ForSlot => None,
+        });
+        hot.chain(self.next_due).min().map_or(LONGEST_SLEEP, |at| at.since(now))
     }
 
     fn free_slots(&self) -> usize {
@@ -232,8 +256,10 @@ impl Dispatcher {
 
     /// Each hot queue's allowance, beginning after the one that was last in the round before.
     fn plan(&mut self, now: Timestamp, buckets: &mut Vec<BucketRow>) -> Vec<Planned> {
-        let open = |(queue, until): (&QueueId, &Option<Timestamp>)| {
-            until.is_none_or(|until| now >= until).then_some(*queue)
+        let open = |(queue, hot): (&QueueId, &Hot)| match hot {
+            Hot::Now => Some(*queue),
+            Hot::Until(at) => (now >= *at).then_some(*queue),
+            Hot::ForSlot => None,
         };
         let after = self.hot.range(self.cursor + 1..).filter_map(open);
         let before = self.hot.range(..=self.cursor).filter_map(open);
@@ -252,23 +278,22 @@ impl Dispatcher {
                     self.cursor = queue;
                     planned.push(one);
                 }
-                Err(until) => {
-                    self.hot.insert(queue, until);
+                Err(hot) => {
+                    self.hot.insert(queue, hot);
                 }
             }
         }
         planned
     }
 
-    /// What one queue may start, or until when it may start nothing (`None`: until a slot is
-    /// free).
+    /// What one queue may start, or what it waits for.
     fn plan_queue(
         &self,
         account: &Arc<Account>,
         free: usize,
         now: Timestamp,
         buckets: &mut Vec<BucketRow>,
-    ) -> Result<Planned, Option<Timestamp>> {
+    ) -> Result<Planned, Hot> {
         let engine = &self.engine;
         let queue = account.queue;
         let mut slots = self.slots_of(queue, free);
@@ -284,33 +309,32 @@ impl Dispatcher {
             slots = slots.min(AHEAD);
         }
         let classes = [
-            (Class::Follow, 3, slots),
-            (Class::Call, 1, slots),
-            (Class::Renewal, 0, slots.max(renewals)),
+            (Class::Follow, LAST, slots),
+            (Class::Call, CALLS, slots),
+            (Class::Renewal, RENEWALS, slots.max(renewals)),
         ];
         let allowances =
             allowances(queue, classes, |class| engine.budgets.allowance(&account.budget, class));
         let most = allowances.iter().map(|one| one.count).max().unwrap_or(0);
         if most == 0 {
-            // Waiting for a slot, for the budget, or for a credential.
-            return Err(blocked
-                .and_then(|trouble| trouble.retry_at)
-                .or_else(|| engine.budgets.next_free(&account.budget, Class::Call)));
+            return Err(waits_for(engine, account, blocked, now));
         }
         let (allowances, most, probe) = match engine.gates.admit(queue, now) {
             Admit::All => (allowances, most, false),
             Admit::One => (vec![Allowance { count: 1, ..allowances[0] }], 1, true),
-            Admit::Wait(until) => return Err(Some(until.unwrap_or(now.plus(LONGEST_SLEEP)))),
+            Admit::Wait(until) => {
+                return Err(Hot::Until(until.unwrap_or(now.plus(LONGEST_SLEEP))));
+            }
         };
         let short = slots == 0 && blocked.is_none();
-        let whole = !probe && allowances.first().is_some_and(|one| one.max_priority == 3);
+        let whole = !probe && matches!(allowances.as_slice(), [one] if one.max_priority == LAST);
         let taken = match engine.budgets.take(&account.budget, most) {
             Some((taken, rows)) => {
                 let limited = !rows.is_empty();
                 buckets.extend(rows);
                 limited.then_some(taken)
             }
-            None => return Err(engine.budgets.next_free(&account.budget, Class::Call)),
+            None => return Err(waits_for(engine, account, None, now)),
         };
         Ok(Planned { account: Arc::clone(account), allowances, taken, most, whole, short, probe })
     }
@@ -352,7 +376,9 @@ impl Dispatcher {
         let queue = one.account.queue;
         if count < one.most && one.whole {
             self.hot.remove(&queue);
-        } else if count == 0 && !one.short {
+        } else if count == 0 && one.short {
+            self.hot.insert(queue, Hot::ForSlot);
+        } else if count == 0 {
             // There may be jobs that were not allowed; soon enough for budgets and credentials.
             let now = self.engine.clock.wall();
             let again = self
@@ -360,7 +386,7 @@ impl Dispatcher {
                 .budgets
                 .next_free(&one.account.budget, Class::Follow)
                 .unwrap_or(now.plus(Duration::from_secs(1)));
-            self.hot.insert(queue, Some(again));
+            self.hot.insert(queue, Hot::Until(again));
         }
     }
 
@@ -369,7 +395,7 @@ impl Dispatcher {
         let stop = engine.running.begin(job.seq, job.generation, job.queue);
         {
             let mut inbox = engine.wake.lock();
-            if job.priority == 0 {
+            if job.priority == RENEWALS {
                 inbox.in_flight.renewals += 1;
             } else {
                 inbox.in_flight.total += 1;
@@ -389,6 +415,20 @@ impl Dispatcher {
             self.engine.budgets.give_back(&one.account.budget, taken, count);
         }
     }
+}
+
+/// What a queue without any allowance waits for: its credential, its budget, or a slot.
+fn waits_for(
+    engine: &Engine,
+    account: &Account,
+    blocked: Option<Unavailable>,
+    now: Timestamp,
+) -> Hot {
+    if let Some(trouble) = blocked {
+        // Without a time it waits for a person, whose word makes it hot at once.
+        return Hot::Until(trouble.retry_at.unwrap_or(now.plus(LONGEST_SLEEP)));
+    }
+    engine.budgets.next_free(&account.budget, Class::Call).map_or(Hot::ForSlot, Hot::Until)
 }
 
 /// One line per share of the budget, the widest first. Each picks from the most urgent on, so the

@@ -5,7 +5,10 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::catalog::{Account, Catalog};
+use super::{
+    catalog::{Account, Catalog},
+    holds::stored_priority,
+};
 use crate::{
     clock,
     credentials::{
@@ -111,7 +114,7 @@ pub fn prepare(
     });
     row.tags = tags;
     if let Some(priority) = priority.flatten() {
-        row.priority = u8::try_from(priority).unwrap_or(row.priority);
+        row.priority = u8::try_from(priority).map_or(row.priority, stored_priority);
     }
     if let Some(max) = max_errors.flatten() {
         row.max_errors = u32::try_from(max).unwrap_or(row.max_errors);
@@ -153,7 +156,7 @@ impl Build<'_> {
             id,
             queue: self.account.queue,
             kind: self.kind_id,
-            priority,
+            priority: stored_priority(priority),
             run_at,
             ready: run_at <= self.now,
             max_errors,

@@ -41,7 +41,7 @@ impl Settling<'_> {
         let gate = match outcome.suspect {
             Some(Suspect::Surely) => Some(engine.gates.shut_kind(queue, kind, "410 Gone")),
             Some(Suspect::Maybe) => {
-                engine.gates.suspect(queue, kind, self.job.id, engine.live_in(queue))
+                engine.gates.suspect(queue, kind, self.job.id, engine.follows_in(queue))
             }
             None => {
                 if matches!(outcome.end, AttemptEnd::Done | AttemptEnd::Snooze { .. }) {

@@ -54,12 +54,31 @@ impl Engine {
     }
 }
 
-/// By its priority: what share of a budget a job may use.
+/// Priorities as they are stored. The contract's 0 to 3 are 1 to 4 here, so that renewals have one
+/// that no client can ask for: they have slots of their own, and nothing else may take those.
+pub const RENEWALS: u8 = 0;
+/// The last priority whose jobs count as calls.
+pub const CALLS: u8 = 2;
+pub const LAST: u8 = 4;
+
+/// A client's priority (0 to 3) as it is stored.
 #[must_use]
-pub const fn class_of(priority: u8) -> Class {
-    match priority {
-        0 => Class::Renewal,
-        1 => Class::Call,
+pub const fn stored_priority(priority: u8) -> u8 {
+    priority + 1
+}
+
+/// A stored priority as the contract counts it.
+#[must_use]
+pub const fn shown_priority(stored: u8) -> u8 {
+    stored.saturating_sub(1)
+}
+
+/// By its stored priority: what share of a budget a job may use.
+#[must_use]
+pub const fn class_of(stored: u8) -> Class {
+    match stored {
+        RENEWALS => Class::Renewal,
+        1..=CALLS => Class::Call,
         _ => Class::Follow,
     }
 }

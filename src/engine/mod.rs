@@ -184,12 +184,12 @@ impl Engine {
         Ok(depths)
     }
 
-    /// How many jobs of a queue wait or run, by the last count; at least one.
-    fn live_in(&self, queue: QueueId) -> u32 {
+    /// How many follows of a queue there are, by the last count; at least one.
+    fn follows_in(&self, queue: QueueId) -> u32 {
         let depths = self.depths.lock().unwrap_or_else(PoisonError::into_inner);
         let one = depths.1.iter().find(|one| one.queue == queue);
-        let live = one.map_or(0, |one| one.due + one.later + one.running);
-        u32::try_from(live).unwrap_or(u32::MAX).max(1)
+        let follows = one.map_or(0, |one| one.follows);
+        u32::try_from(follows).unwrap_or(u32::MAX).max(1)
     }
 
     /// One renewal job per credential, known by an internal key. One that exists is left alone.
@@ -208,7 +208,7 @@ impl Engine {
                 id,
                 queue,
                 kind,
-                priority: 0,
+                priority: holds::RENEWALS,
                 run_at: now,
                 ready: true,
                 max_errors: u32::MAX,

@@ -35,13 +35,16 @@ pub async fn round(engine: &Engine) -> StoreResult<()> {
     let held = engine.running.leases();
     if !held.is_empty() {
         let kept = engine.store.extend(held.clone(), now.plus(engine.settings.lease)).await?;
-        for (job, _) in held.iter().filter(|(job, _)| !kept.contains(job)) {
-            engine.running.stop(*job, Stop::LostLease);
+        for (job, generation) in held.iter().filter(|(job, _)| !kept.contains(job)) {
+            engine.running.stop_claim(*job, *generation, Stop::LostLease);
         }
     }
     reclaim(engine, Some(now)).await?;
     engine.budgets.tidy(&*engine.store).await?;
-    engine.depths().await?;
+    // A wake-up that was lost (a client that hung up right after its job was stored) is made good.
+    for depth in engine.depths().await?.iter().filter(|depth| depth.due > 0) {
+        engine.wake.ready(depth.queue);
+    }
     engine.store_works(None);
     Ok(())
 }
@@ -71,10 +74,10 @@ async fn reclaim(engine: &Engine, before: Option<Timestamp>) -> StoreResult<usiz
 }
 
 fn transition(engine: &Engine, job: &RunningJob, now: Timestamp) -> Transition {
-    let is_job = matches!(engine.catalog().kind(job.kind), Some(KindRef::Job(..)));
+    let is_renewal = matches!(engine.catalog().kind(job.kind), Some(KindRef::Renewal(..)));
     let counters = JobCounters {
         errors: job.errors,
-        max_errors: is_job.then_some(job.max_errors),
+        max_errors: (!is_renewal).then_some(job.max_errors),
         last_code: None,
         deadline: job.deadline,
         follow: false,

@@ -21,6 +21,13 @@ struct Attempt {
     why: Option<Stop>,
 }
 
+impl Attempt {
+    fn stop(&mut self, why: Stop) {
+        self.why.get_or_insert(why);
+        self.stop.cancel();
+    }
+}
+
 /// Why an attempt is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -60,19 +67,23 @@ impl Running {
         self.ended.notify_waiters();
     }
 
-    /// Asks an attempt to stop; whether there is one. The first reason stands.
-    pub fn stop(&self, job: JobSeq, why: Stop) -> bool {
-        self.lock().get_mut(&job).is_some_and(|one| {
-            one.why.get_or_insert(why);
-            one.stop.cancel();
-            true
-        })
+    /// Asks whatever attempt of a job runs to stop. The first reason stands.
+    pub fn stop(&self, job: JobSeq, why: Stop) {
+        if let Some(one) = self.lock().get_mut(&job) {
+            one.stop(why);
+        }
+    }
+
+    /// Asks the attempt of one claim to stop.
+    pub fn stop_claim(&self, job: JobSeq, generation: Generation, why: Stop) {
+        if let Some(one) = self.lock().get_mut(&job).filter(|one| one.generation == generation) {
+            one.stop(why);
+        }
     }
 
     pub fn stop_all(&self, why: Stop) {
         for one in self.lock().values_mut() {
-            one.why.get_or_insert(why);
-            one.stop.cancel();
+            one.stop(why);
         }
     }
 

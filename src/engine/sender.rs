@@ -1,6 +1,13 @@
 //! One request of an attempt: credentials, intent, permit, sending, and what its end means.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -9,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, budgets::Taken, catalog::Account};
+use super::{Engine, budgets::Taken, catalog::Account, holds::class_of};
 use crate::{
     crash,
     credentials::cell::{Failure, Held, Unavailable},
@@ -17,6 +24,7 @@ use crate::{
     outbound::{Answer, Manner, SendError},
     policy::{
         backoff,
+        budget::Class,
         classify::{self, Ambiguous, Asked, Ended, Verdict},
         codes::Code,
         retry_after::RetryAfter,
@@ -25,8 +33,13 @@ use crate::{
     types::Timestamp,
 };
 
+/// How long an attempt waits for a permit for a further request before it is given up.
+const PERMIT_WAIT: Duration = Duration::from_mins(2);
+const SHORT: Duration = Duration::from_millis(10);
 /// How much of a provider's words is kept with an error.
 const WORDS: usize = 600;
+/// How much of a body is looked at for words, in bytes.
+const READ_FOR_WORDS: usize = 64 << 10;
 
 /// What an attempt sends with.
 #[derive(Debug)]
@@ -37,8 +50,13 @@ pub struct Sender<'a> {
     pub stop: &'a CancellationToken,
     /// Not yet used; the claim took one.
     pub permit: Option<Taken>,
-    /// Set once a never-repeat request may be out: from then on nothing stops the attempt.
-    pub intent: bool,
+    /// Set while a never-repeat request may be out: then nothing stops the attempt, and whatever
+    /// becomes of it, the request is not repeated.
+    pub intent: &'a AtomicBool,
+    /// Whether anything was sent.
+    pub sent: bool,
+    /// Values of secret arguments: they must not show in words.
+    pub secret_args: Vec<SecretString>,
 }
 
 /// A request to be sent, as its definition has it.
@@ -50,6 +68,12 @@ pub struct Ask<'a> {
     pub retry_when: Option<&'a Expr>,
     pub retry_after: Option<&'a Expr>,
     pub refused_when: Option<&'a Expr>,
+    /// What `status` takes from an answer, for `success` to see.
+    pub status: Option<&'a Expr>,
+    /// The answer is a credential: its body is not for people's eyes.
+    pub secret_answer: bool,
+    /// The body of a success is a file: it is neither parsed nor made into text.
+    pub raw: bool,
     pub repeat_never: bool,
     pub follow: bool,
     pub manner: Manner,
@@ -65,6 +89,8 @@ pub struct Answered {
     pub response: Option<Value>,
     /// With `http`, `body` and `response`.
     pub vars: Vars,
+    /// What the definition's `status` took; the inner `None`: null.
+    pub seen: Option<Result<Option<String>, EvalError>>,
     pub sent_at: Timestamp,
 }
 
@@ -135,9 +161,10 @@ impl Sender<'_> {
                     return outcome.map_err(|words| Stopped::Verdict { verdict, words });
                 }
                 Verdict::Unauthorized if !held.is_empty() => {
+                    self.withdraw_intent().await?;
                     self.drop_credentials(&held).await?;
                     if !first {
-                        let words = words_of(&outcome, &self.secrets(&held));
+                        let words = words_of(&outcome, &ask, &self.secrets(&held));
                         self.distrust(&held).await?;
                         return Err(Stopped::Unauthorized { words });
                     }
@@ -145,7 +172,10 @@ impl Sender<'_> {
                 }
                 verdict => {
                     let secrets = self.secrets(&held);
-                    return Err(Stopped::Verdict { verdict, words: words_of(&outcome, &secrets) });
+                    return Err(Stopped::Verdict {
+                        verdict,
+                        words: words_of(&outcome, &ask, &secrets),
+                    });
                 }
             }
         }
@@ -167,8 +197,8 @@ impl Sender<'_> {
                 continue;
             };
             let value = tokio::select! {
-                value = self.engine.obtain(&cell, std::time::Duration::ZERO) => value,
-                () = self.stop.cancelled(), if !self.intent => return Err(Stopped::Asked),
+                value = self.engine.obtain(&cell, Duration::ZERO) => value,
+                () = self.stop.cancelled(), if !self.is_out() => return Err(Stopped::Asked),
             };
             held.insert(name.to_owned(), value.map_err(Stopped::Credential)?);
         }
@@ -178,7 +208,7 @@ impl Sender<'_> {
     async fn drop_credentials(&self, held: &BTreeMap<String, Held>) -> Result<(), Stopped> {
         for (name, one) in held {
             if let Some(cell) = self.engine.credentials.cell(self.account.queue, name) {
-                cell.invalidate(&*self.engine.store, one.generation)
+                cell.invalidate(&*self.engine.store, &self.engine.vault, one.generation)
                     .await
                     .map_err(|error| Stopped::Store(error.to_string()))?;
             }
@@ -217,7 +247,8 @@ impl Sender<'_> {
 
     /// Everything that must not show in words.
     fn secrets<'s>(&'s self, held: &'s BTreeMap<String, Held>) -> Vec<&'s SecretString> {
-        self.account.secrets.values().chain(held.values().map(|one| &one.value)).collect()
+        let values = held.values().map(|one| &one.value);
+        self.account.secrets.values().chain(values).chain(&self.secret_args).collect()
     }
 
     /// One sending, and its verdict. The words of an answer that is none come as an error.
@@ -228,24 +259,27 @@ impl Sender<'_> {
         vars: &Vars,
     ) -> Result<(Verdict, Result<Answered, String>), Stopped> {
         self.permit().await?;
-        if ask.repeat_never && !self.intent {
+        if ask.repeat_never && !self.is_out() {
             self.record_intent().await?;
             crash::point("intended");
         }
         let sent_at = self.engine.clock.wall();
+        self.sent = true;
         let (engine, account) = (self.engine, self.account);
+        let class = class_of(self.job.priority);
         let sending = engine.outbound.send(&account.base_url, rendered, ask.manner, || {
-            engine.spend_one(&account.budget).boxed()
+            engine.spend_one(&account.budget, class).boxed()
         });
         let sent = tokio::select! {
             sent = sending => sent,
-            () = self.stop.cancelled(), if !self.intent => return Err(Stopped::Asked),
+            () = self.stop.cancelled(), if !self.is_out() => return Err(Stopped::Asked),
         };
         let asked = Asked {
             repeat_never: ask.repeat_never,
             follow: ask.follow,
             breaker_open: self.engine.gates.breaker_is_open(self.account.queue),
         };
+        crash::point("answered");
         let (ended, outcome) = match sent {
             Ok(answer) => self.judge(ask, answer, vars, sent_at),
             Err(SendError::NotSent { what, words }) => (Ended::NotSent(what), Err(words)),
@@ -269,13 +303,19 @@ impl Sender<'_> {
         vars: &Vars,
         sent_at: Timestamp,
     ) -> (Ended, Result<Answered, String>) {
-        let response: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        let text = String::from_utf8_lossy(&answer.body);
+        let body = if ask.raw && answer.status.is_success() { &[][..] } else { &answer.body };
+        let response: Option<Value> = serde_json::from_slice(body).ok();
+        let text = String::from_utf8_lossy(body);
         let status = answer.status.as_u16();
         let vars = vars.clone().answer(status, &answer.headers, &text, response.as_ref());
+        let seen = ask.status.map(|expr| expr.eval(&vars).map(|value| status_text(&value)));
+        let vars = match &seen {
+            Some(Ok(status)) => vars.status(status.as_deref()),
+            _ => vars.status(None),
+        };
         let says_json = header_text(&answer.headers, &header::CONTENT_TYPE)
             .is_some_and(|kind| kind.contains("json"));
-        let mut unparsable = says_json && response.is_none() && !answer.body.is_empty();
+        let mut unparsable = says_json && response.is_none() && !body.is_empty();
         let mut holds = |expr: Option<&Expr>| {
             expr.map(|expr| {
                 expr.test(&vars).unwrap_or_else(|_| {
@@ -300,6 +340,7 @@ impl Sender<'_> {
             body: answer.body,
             response,
             vars,
+            seen,
             sent_at,
         };
         (Ended::Answered(facts), Ok(answered))
@@ -338,15 +379,44 @@ impl Sender<'_> {
         self.engine.wake.ready(queue);
     }
 
-    /// The claim's permit for the first request, one of its own for each further one.
+    /// The claim's permit for the first request, one of its own for each further one. A permit
+    /// that was not used in its time is spent; one that is not there is waited for, if not long.
     async fn permit(&mut self) -> Result<(), Stopped> {
-        if self.permit.take().is_some() {
+        let (engine, budget) = (self.engine, &self.account.budget);
+        let class = class_of(self.job.priority);
+        if self.permit.take().is_some_and(|one| engine.clock.now().boot_ms < one.until_ms) {
             return Ok(());
         }
-        if self.engine.spend_one(&self.account.budget).await {
-            Ok(())
-        } else {
-            Err(Stopped::Budget)
+        while !engine.spend_one(budget, class).await {
+            let now = engine.clock.wall();
+            let wait = engine.budgets.next_free(budget, class).map_or(SHORT, |at| at.since(now));
+            if wait > PERMIT_WAIT || engine.is_draining() {
+                return Err(Stopped::Budget);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait.max(SHORT)) => {}
+                () = self.stop.cancelled(), if !self.is_out() => return Err(Stopped::Asked),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_out(&self) -> bool {
+        self.intent.load(Ordering::Acquire)
+    }
+
+    /// A 401 was not carried out: the attempt may be stopped again, until it sends anew.
+    async fn withdraw_intent(&mut self) -> Result<(), Stopped> {
+        if !self.is_out() {
+            return Ok(());
+        }
+        match self.engine.store.withdraw_intent(self.job.seq, self.job.generation).await {
+            Ok(true) => {
+                self.intent.store(false, Ordering::Release);
+                Ok(())
+            }
+            Ok(false) => Err(Stopped::LostClaim),
+            Err(error) => Err(Stopped::Store(error.to_string())),
         }
     }
 
@@ -356,7 +426,7 @@ impl Sender<'_> {
         }
         match self.engine.store.record_intent(self.job.seq, self.job.generation).await {
             Ok(true) => {
-                self.intent = true;
+                self.intent.store(true, Ordering::Release);
                 Ok(())
             }
             Ok(false) if self.stop.is_cancelled() => Err(Stopped::Asked),
@@ -368,7 +438,10 @@ impl Sender<'_> {
 
 impl Engine {
     /// Takes one permit, durably; `false` where none is left or it could not be stored.
-    pub(super) async fn spend_one(&self, budget: &str) -> bool {
+    pub(super) async fn spend_one(&self, budget: &str, class: Class) -> bool {
+        if self.budgets.allowance(budget, class) == 0 {
+            return false;
+        }
         match self.budgets.take(budget, 1) {
             None => false,
             Some((_, rows)) if rows.is_empty() => true,
@@ -381,25 +454,40 @@ fn header_text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The provider's words, short, and without any secret that it may have echoed.
-fn words_of(outcome: &Result<Answered, String>, secrets: &[&SecretString]) -> String {
-    let mut words = match outcome {
-        Err(words) => words.clone(),
-        Ok(answered) => {
-            let body = String::from_utf8_lossy(&answered.body);
-            let short: String = body.trim().chars().take(WORDS).collect();
-            if short.is_empty() {
-                format!("HTTP {}", answered.status)
-            } else {
-                format!("HTTP {}: {short}", answered.status)
-            }
-        }
+/// A status as it is recorded: texts as they are, numbers and booleans as they are written, null
+/// as unknown.
+fn status_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// The provider's words, short, and without any secret that it may have echoed. Of an answer that
+/// brings a credential nothing is kept but its status: the value may be in it.
+fn words_of(
+    outcome: &Result<Answered, String>,
+    ask: &Ask<'_>,
+    secrets: &[&SecretString],
+) -> String {
+    let answered = match outcome {
+        Err(words) => return words.clone(),
+        Ok(answered) => answered,
     };
+    let brings_secret = ask.refused_when.is_some() || ask.secret_answer;
+    if answered.body.is_empty() || (brings_secret && (200..300).contains(&answered.status)) {
+        return format!("HTTP {}", answered.status);
+    }
+    let body = &answered.body[..answered.body.len().min(READ_FOR_WORDS)];
+    let mut words = String::from_utf8_lossy(body).into_owned();
     for secret in secrets.iter().map(|secret| secret.expose_secret()) {
         // A secret of a few characters would blot out ordinary words.
         if secret.len() >= 4 {
             words = words.replace(secret, "***");
         }
     }
-    words
+    let short: String = words.trim().chars().take(WORDS).collect();
+    format!("HTTP {}: {short}", answered.status)
 }

@@ -22,7 +22,7 @@ use crate::{
     },
     store::{
         ClaimedJob, NewArtifact, NewAttempt, NewJob, NewObservation, Parentage, Settlement,
-        StoreError, StoredError,
+        StoreError, StoreResult, StoredError,
     },
     types::{JobId, JobState, Timestamp},
 };
@@ -37,7 +37,8 @@ pub struct Settling<'a> {
 }
 
 impl Settling<'_> {
-    /// Stores an outcome, however long the store takes; gives up only when the claim is lost.
+    /// Stores an outcome, however long the store takes; gives up when the claim is lost or the
+    /// store was closed, as at the end of a shutdown.
     pub async fn settle(&self, outcome: Outcome) {
         self.act_on_gates(&outcome).await;
         let mut args = self.payload();
@@ -53,16 +54,14 @@ impl Settling<'_> {
                     return;
                 }
                 Ok(_) => match self.reread().await {
-                    Some((payload, rev)) if rev != args_rev => (args, args_rev) = (payload, rev),
-                    _ => return self.tell_lost(),
-                },
-                Err(error) => {
-                    self.engine.store_works(Some(error.to_string()));
-                    if matches!(error, StoreError::Closed) {
-                        return;
+                    Ok(Some((payload, rev))) if rev != args_rev => {
+                        (args, args_rev) = (payload, rev);
                     }
-                    tokio::time::sleep(Duration::from_millis(250)).await;
-                }
+                    Ok(_) => return self.tell_lost(),
+                    Err(error) => self.wait_for_store(&error).await,
+                },
+                Err(StoreError::Closed) => return,
+                Err(error) => self.wait_for_store(&error).await,
             }
         }
     }
@@ -76,11 +75,20 @@ impl Settling<'_> {
     }
 
     /// The arguments as they are now, if the claim is still held.
-    async fn reread(&self) -> Option<(Payload, i64)> {
-        let row = self.engine.store.job(self.job.id).await.ok()??;
+    async fn reread(&self) -> StoreResult<Option<(Payload, i64)>> {
+        let Some(row) = self.engine.store.job(self.job.id).await? else { return Ok(None) };
         let held = row.state == JobState::Running && row.generation == self.job.generation;
-        let payload = self.engine.payload(&row)?;
-        held.then_some((payload, row.args_rev))
+        let payload = self.engine.payload(&row).filter(|_| held);
+        Ok(payload.map(|payload| (payload, row.args_rev)))
+    }
+
+    async fn wait_for_store(&self, error: &StoreError) {
+        self.engine.store_works(Some(error.to_string()));
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+
+    fn is_renewal(&self) -> bool {
+        matches!(self.catalog.kind(self.job.kind), Some(KindRef::Renewal(..)))
     }
 
     fn kind(&self) -> Option<&Arc<Kind>> {
@@ -132,7 +140,7 @@ impl Settling<'_> {
         let follow = self.kind().is_some_and(|kind| matches!(kind.shape, Shape::Follow { .. }));
         let counters = JobCounters {
             errors: self.job.errors,
-            max_errors: self.kind().map(|_| self.job.max_errors),
+            max_errors: (!self.is_renewal()).then_some(self.job.max_errors),
             last_code: self.job.last_code.as_ref().and_then(|code| code.parse().ok()),
             deadline: self.job.deadline,
             follow,
@@ -163,7 +171,8 @@ impl Settling<'_> {
             seq: job.seq,
             generation: job.generation,
             from: JobState::Running,
-            args_rev: (!children.is_empty()).then_some(args_rev),
+            // What follows was told from the arguments, also where that is nothing.
+            args_rev: (transition.state == JobState::Completed).then_some(args_rev),
             now,
             state: transition.state,
             run_at,

@@ -8,6 +8,9 @@ use crate::{
     policy::{codes::Code, renewal::Life},
 };
 
+/// How long a wait for a renewal lasts before the renewal is woken again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 impl Engine {
     /// A credential's value, valid for at least `min_ttl` more, obtained first if need be.
     pub async fn credential_value(
@@ -25,6 +28,9 @@ impl Engine {
             return Err(Refusal::MinTtlUnreachable(min_ttl));
         }
         let obtained = tokio::time::timeout(timeout, self.obtain(&cell, min_ttl)).await;
+        if cell.life().is_some_and(|life: Life| !life.reaches(min_ttl)) {
+            return Err(Refusal::MinTtlUnreachable(min_ttl));
+        }
         match obtained {
             Ok(held) => held.map_err(Refusal::Credential),
             Err(_) => Err(Refusal::Credential(Unavailable {
@@ -38,28 +44,18 @@ impl Engine {
     /// Waits for a value that this credential's job brings. Ends with the job's first failure.
     pub(super) async fn obtain(&self, cell: &Cell, min_ttl: Duration) -> Result<Held, Unavailable> {
         let mut ends = cell.ends();
-        let seen = *ends.borrow_and_update();
+        let (seen, generation) = (*ends.borrow_and_update(), cell.generation());
+        let gone = |detail: String| Unavailable { code: Code::Internal, retry_at: None, detail };
         loop {
             let now = self.clock.wall();
             if let Some(held) = cell.held(now, min_ttl) {
                 return Ok(held);
             }
-            if let Some(trouble) = cell.trouble(now) {
+            if let Some(trouble) = cell.trouble(now).or_else(|| cell.failing(now)) {
                 return Err(trouble);
             }
-            let failed = *ends.borrow() > seen && cell.errors() > 0;
-            let gone =
-                |detail: String| Unavailable { code: Code::Internal, retry_at: None, detail };
-            if failed {
-                let view = cell.view(now);
-                return Err(Unavailable {
-                    code: view
-                        .last_error
-                        .and_then(|one| one.code.parse().ok())
-                        .unwrap_or(Code::Internal),
-                    retry_at: view.renew_at,
-                    detail: format!("{}/{} could not be obtained", cell.account, cell.name),
-                });
+            if self.is_draining() {
+                return Err(gone("the daemon is stopping".to_owned()));
             }
             if *ends.borrow() > seen + 1 {
                 return Err(gone(format!(
@@ -67,15 +63,14 @@ impl Engine {
                     cell.account, cell.name
                 )));
             }
-            cell.hasten();
+            cell.hasten(generation);
             match self.wake_renewal(cell.queue, &cell.name).await {
                 Ok(true) => {}
                 Ok(false) => return Err(gone("its renewal job is missing".to_owned())),
                 Err(error) => return Err(gone(error.to_string())),
             }
-            if ends.changed().await.is_err() {
-                return Err(gone("the daemon is stopping".to_owned()));
-            }
+            // Woken again now and then: a renewal that was just ending may have missed the call.
+            let _ = tokio::time::timeout(LOOK_AGAIN, ends.changed()).await;
         }
     }
 

@@ -4,7 +4,7 @@
 use super::{catalog::KindRef, settling::Settling, shapes::Outcome};
 use crate::{
     policy::{codes::Code, settle::Transition},
-    store::{KindId, Settlement},
+    store::{KindId, QueueId, Settlement},
     telemetry::events::{Event, Name, emit},
     types::{JobId, JobState, Timestamp},
 };
@@ -60,7 +60,10 @@ impl Settling<'_> {
                 },
             );
         }
-        for (id, kind, run_at) in &news.children {
+        for (id, queue, kind, run_at) in &news.children {
+            // It may belong to another account.
+            self.engine.wake.ready(*queue);
+            self.engine.wake.due(*run_at);
             let kind = self.catalog.kind(*kind).map(KindRef::name);
             emit(
                 Name::JobEnqueued,
@@ -81,13 +84,10 @@ impl Settling<'_> {
         match transition.run_at {
             Some(at) if at <= now => self.engine.wake.ready(self.job.queue),
             Some(at) => self.engine.wake.due(at),
-            None => {
-                // Children are due in this queue, or soon.
-                self.engine.wake.ready(self.job.queue);
-                self.engine.wake.due(now);
-                self.engine.waiters.ended(self.job.root);
-            }
+            None => {}
         }
+        // Also where it seems to go on: the store ends what was cancelled meanwhile.
+        self.engine.waiters.ended(self.job.root);
     }
 
     pub(super) fn tell_lost(&self) {
@@ -109,7 +109,7 @@ impl Settling<'_> {
 /// What a settlement brings beside its state, kept for the events that follow it.
 pub(super) struct News {
     status: Option<String>,
-    children: Vec<(JobId, KindId, Timestamp)>,
+    children: Vec<(JobId, QueueId, KindId, Timestamp)>,
 }
 
 impl News {
@@ -121,7 +121,7 @@ impl News {
             children: settlement
                 .children
                 .iter()
-                .map(|child| (child.id, child.kind, child.run_at))
+                .map(|child| (child.id, child.queue, child.kind, child.run_at))
                 .collect(),
         }
     }

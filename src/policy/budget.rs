@@ -35,14 +35,6 @@ pub struct BucketRow {
     pub spent: u32,
 }
 
-impl BucketRow {
-    /// From then on the row says nothing and may be deleted.
-    #[must_use]
-    pub const fn expires_ms(&self) -> i64 {
-        ring::expiry(self.start_ms, self.window_ms)
-    }
-}
-
 /// One persisted bucket as found after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpentBefore {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{JobId, Timestamp};
+use crate::types::JobId;
 
 pub use super::breaker::{Admission, Breaker};
 
@@ -18,37 +18,6 @@ pub enum Reason {
     ProviderChanged,
     /// An operator shut it and will open it.
     Paused,
-}
-
-/// A gate: shut until a time, or (`None`) until a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gate {
-    pub until: Option<Timestamp>,
-    pub reason: Reason,
-}
-
-impl Gate {
-    #[must_use]
-    pub fn is_shut(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| now < until)
-    }
-
-    /// Of two gates for one reason, the one that holds longer: a second Retry-After never
-    /// shortens the first.
-    #[must_use]
-    pub fn longer(self, other: Self) -> Self {
-        let theirs = match (self.until, other.until) {
-            (Some(mine), Some(theirs)) => mine < theirs,
-            (mine, theirs) => mine.is_some() && theirs.is_none(),
-        };
-        if theirs { other } else { self }
-    }
-}
-
-/// The gate that holds longest of those that are shut; `None` if the way is open.
-#[must_use]
-pub fn shut_by(gates: &[Gate], now: Timestamp) -> Option<Gate> {
-    gates.iter().copied().filter(|gate| gate.is_shut(now)).reduce(Gate::longer)
 }
 
 /// Watches the follows of one kind for 403 and 404: of one follow it says little, of several
@@ -84,30 +53,6 @@ mod tests {
 
     use super::*;
 
-    fn gate(until: Option<i64>, reason: Reason) -> Gate {
-        Gate { until: until.map(Timestamp), reason }
-    }
-
-    #[test]
-    fn the_longest_gate_holds() {
-        let asked = gate(Some(100), Reason::RetryAfter);
-        let broken = gate(Some(200), Reason::Breaker);
-        let paused = gate(None, Reason::Paused);
-        let table = [
-            (vec![], 0, None),
-            (vec![asked], 99, Some(asked)),
-            (vec![asked], 100, None),
-            (vec![asked, broken], 0, Some(broken)),
-            (vec![broken, paused, asked], 0, Some(paused)),
-            (vec![asked, broken], 150, Some(broken)),
-            (vec![asked, broken], 200, None),
-            (vec![paused], i64::MAX, Some(paused)),
-        ];
-        for (gates, now, expected) in table {
-            assert_eq!(shut_by(&gates, Timestamp(now)), expected, "{gates:?} at {now}");
-        }
-    }
-
     #[test]
     fn one_missing_applicant_does_not_convict() {
         let job = |n| JobId(Uuid::from_u128(n));
@@ -125,8 +70,6 @@ mod tests {
 
     #[test]
     fn state_is_kept_as_json() {
-        let text = serde_json::to_string(&gate(Some(0), Reason::RetryAfter)).unwrap();
-        assert_eq!(text, r#"{"until":"1970-01-01T00:00:00.000Z","reason":"retry_after"}"#);
         let mut suspicion = Suspicion::default();
         suspicion.suspect(JobId(Uuid::nil()), 5);
         let back: Suspicion =

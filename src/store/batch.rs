@@ -18,6 +18,9 @@ use super::{
 /// The most jobs that one transaction takes in, so that no caller waits for a giant.
 const MOST_ROWS: usize = 2_000;
 
+/// The most bytes of results and files that one transaction takes in.
+const MOST_BYTES: usize = 16 << 20;
+
 /// What one transaction is to do, in this order.
 #[derive(Debug)]
 pub struct Batch<C> {
@@ -185,6 +188,12 @@ impl Seen {
     }
 }
 
+/// Of what can be large.
+fn size(settlement: &Settlement) -> usize {
+    settlement.result.as_ref().map_or(0, Vec::len)
+        + settlement.artifact.as_ref().map_or(0, |file| file.sealed.len())
+}
+
 /// Who is to be told of which part of a batch.
 struct Waiting<R> {
     settle: Vec<(usize, Answer<Vec<bool>>)>,
@@ -195,6 +204,7 @@ struct Waiting<R> {
 }
 
 struct Gathering<C, R> {
+    bytes: usize,
     batch: Batch<C>,
     waiting: Waiting<R>,
     seen: Seen,
@@ -206,6 +216,7 @@ struct Gathering<C, R> {
 impl<C, R> Gathering<C, R> {
     fn new() -> Self {
         Self {
+            bytes: 0,
             batch: Batch {
                 settle: vec![],
                 custom: vec![],
@@ -227,7 +238,9 @@ impl<C, R> Gathering<C, R> {
     }
 
     fn is_full(&self) -> bool {
-        self.close.is_some() || self.batch.enqueue.len() + self.batch.settle.len() >= MOST_ROWS
+        self.close.is_some()
+            || self.batch.enqueue.len() + self.batch.settle.len() >= MOST_ROWS
+            || self.bytes >= MOST_BYTES
     }
 
     /// Takes a request in, or gives it back where it must wait for the next transaction.
@@ -238,6 +251,7 @@ impl<C, R> Gathering<C, R> {
                     return Some(Request::Settle(list, answer));
                 }
                 self.settling.extend(list.iter().map(|one| one.seq));
+                self.bytes += list.iter().map(size).sum::<usize>();
                 self.waiting.settle.push((list.len(), answer));
                 self.batch.settle.extend(list);
             }

@@ -71,16 +71,13 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
 
     /// Cancels a queued job at once; marks a running one.
     async fn cancel(&self, id: JobId, now: Timestamp) -> StoreResult<CancelOutcome>;
-    /// Queues a job again with errors at 0, if its state is one of `from`.
-    async fn requeue(
-        &self,
-        id: JobId,
-        from: &[JobState],
-        run_at: Timestamp,
-        deadline: Option<Timestamp>,
-    ) -> StoreResult<bool>;
+    /// Queues a job again with errors at 0, if it is still in the state and generation in which
+    /// somebody decided so.
+    async fn requeue(&self, requeue: Requeue) -> StoreResult<bool>;
     /// Makes a waiting job due at `run_at` (a renewal moved, a webhook). No effect on others.
     async fn reschedule(&self, seq: JobSeq, run_at: Timestamp, ready: bool) -> StoreResult<bool>;
+    /// Takes back an intent whose request was surely not carried out.
+    async fn withdraw_intent(&self, job: JobSeq, generation: Generation) -> StoreResult<bool>;
     /// Replaces a live job's sealed arguments, if nobody did since `args_rev`.
     async fn replace_args(&self, seq: JobSeq, args_rev: i64, args: Vec<u8>) -> StoreResult<bool>;
 
@@ -104,7 +101,7 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     async fn queues(&self) -> StoreResult<Vec<QueueRow>>;
     async fn save_queue(&self, queue: QueueRow) -> StoreResult<()>;
     async fn kind_gates(&self) -> StoreResult<Vec<KindGateRow>>;
-    /// `None` in `code` opens the gate. Returns once durable.
+    /// Keeps a gate, or with `open` forgets it. Returns once durable.
     async fn save_kind_gate(&self, gate: KindGateRow, open: bool) -> StoreResult<()>;
     /// Makes the queued jobs of one kind due now, after its gate was opened.
     async fn wake_kind(&self, queue: QueueId, kind: KindId, now: Timestamp) -> StoreResult<u64>;

@@ -185,6 +185,17 @@ pub struct NewAttempt {
     pub message: Option<Vec<u8>>,
 }
 
+/// A job to be queued again.
+#[derive(Debug, Clone, Copy)]
+pub struct Requeue {
+    pub id: JobId,
+    pub from: JobState,
+    pub generation: Generation,
+    pub run_at: Timestamp,
+    pub ready: bool,
+    pub deadline: Option<Timestamp>,
+}
+
 #[derive(Debug, Clone)]
 pub struct RunningJob {
     pub seq: JobSeq,
@@ -321,6 +332,8 @@ pub struct QueueDepth {
     pub due: i64,
     pub later: i64,
     pub running: i64,
+    /// Of the due and the waiting ones, those with a priority of follows.
+    pub follows: i64,
     pub next_run_at: Option<Timestamp>,
 }
 

@@ -25,13 +25,9 @@ pub async fn attempt(run: &mut Run<'_>, pages: Option<&Pages>) -> Outcome {
         Ok(answered) => answered,
         Err(end) => return stopped(run, end),
     };
-    let status = match run.kind.status.as_ref().map(|expr| expr.eval(&answered.vars)) {
-        None => None,
-        Some(Ok(value)) => Some(super::follow::status_text(&value)),
-        // What was ordered is ordered, whatever the answer lacks.
-        Some(Err(_)) => Some(None),
-    };
-    let vars = answered.vars.clone().status(status.as_ref().and_then(Option::as_deref));
+    // What was ordered is ordered, whatever the answer lacks.
+    let status = answered.seen.clone().map(Result::unwrap_or_default);
+    let vars = answered.vars.clone();
     let result = match pages {
         None => Ok(answered.to_result()),
         Some(pages) => all_pages(run, pages, answered).await,

@@ -1,6 +1,6 @@
 //! `exchange`: obtains a credential and comes back when it is to be renewed. Never ends.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde_json::Value;
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A value of unknown life is looked at again so often; a 401 renews it at any time.
-const UNKNOWN_LIFE: std::time::Duration = std::time::Duration::from_hours(24);
+const UNKNOWN_LIFE: Duration = Duration::from_hours(24);
 
 /// One renewal of one credential.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Renewal<'a> {
     pub account: &'a Arc<Account>,
     pub cell: &'a Cell,
     pub exchange: &'a Exchange,
-    pub timeout: std::time::Duration,
+    pub timeout: Duration,
 }
 
 /// Why there is no new value.
@@ -131,6 +131,9 @@ impl Renewal<'_> {
             retry_when: None,
             retry_after: None,
             refused_when: asked.refused_when.as_ref(),
+            status: None,
+            secret_answer: true,
+            raw: false,
             repeat_never: false,
             follow: false,
             manner: Manner {
@@ -157,10 +160,21 @@ impl Renewal<'_> {
         let engine = self.sender.engine;
         let life =
             obtained.expires_at.map(|expires_at| Life { sent_at: obtained.sent_at, expires_at });
-        let renew_at = life.map_or_else(
-            || engine.clock.wall().plus(UNKNOWN_LIFE),
-            |life| life.renew_at(rand::random()),
-        );
+        let now = engine.clock.wall();
+        let renew_at =
+            life.map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(rand::random()));
+        if life.is_some_and(|life| life.usable_until() <= now) {
+            // Asking again at once would bring another of the same.
+            let words = "the value that came has expired already: is a clock wrong?".to_owned();
+            let trouble = Trouble {
+                code: Code::Unsuccessful,
+                words,
+                refused: false,
+                not_before: Some(renew_at.max(now.plus(Duration::from_secs(30)))),
+                gate: false,
+            };
+            return self.give_up(trouble).await;
+        }
         obtained.renew_at = Some(renew_at);
         let generation = self.cell.put(&*engine.store, &engine.vault, obtained).await?;
         emit(

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::{Outcome, Run, stopped};
 use crate::{
     definition::{Expr, Shape},
@@ -21,33 +19,20 @@ pub async fn attempt(run: &mut Run<'_>, until: &Expr, every: Option<Duration>) -
         Ok(answered) => answered,
         Err(end) => return stopped(run, end),
     };
-    let status = match run.kind.status.as_ref().map(|expr| expr.eval(&answered.vars)) {
+    let status = match &answered.seen {
         None => None,
-        Some(Ok(value)) => Some(status_text(&value)),
+        Some(Ok(status)) => Some(status.clone()),
         Some(Err(error)) => {
             return Outcome::failed(Code::Unparsable, Retry::Few, error.to_string());
         }
     };
-    let vars = answered.vars.clone().status(status.as_ref().and_then(Option::as_deref));
-    let end = match until.test(&vars) {
+    let end = match until.test(&answered.vars) {
         Ok(true) => AttemptEnd::Done,
         Ok(false) => AttemptEnd::Snooze { at: poll_at(run, run.sender.engine.clock.wall(), every) },
         Err(error) => return Outcome::failed(Code::Unparsable, Retry::Few, error.to_string()),
     };
     let result = matches!(end, AttemptEnd::Done).then(|| answered.to_result());
-    Outcome { result, status, vars: Some(vars), ..Outcome::of(end) }
-}
-
-/// A status as it is recorded: texts as they are, numbers and booleans as they are written, null
-/// as unknown.
-#[must_use]
-pub fn status_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) if text.is_empty() => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
+    Outcome { result, status, vars: Some(answered.vars), ..Outcome::of(end) }
 }
 
 /// When a follow that was turned away asks again.
@@ -63,7 +48,7 @@ fn poll_at(run: &Run<'_>, now: Timestamp, every: Option<Duration>) -> Timestamp 
     let engine = run.sender.engine;
     let state = PollState {
         polls: u32::try_from(run.sender.job.polls.saturating_add(1)).unwrap_or(u32::MAX),
-        live_follows: engine.live_in(run.account.queue),
+        live_follows: engine.follows_in(run.account.queue),
         min_interval: every.unwrap_or(cadence::MIN_INTERVAL),
     };
     cadence::next_poll(now, &state, &run.account.limits, rand::random())

@@ -118,6 +118,9 @@ impl<'a> Run<'a> {
             retry_when: kind.retry_when.as_ref(),
             retry_after: kind.retry_after.as_ref(),
             refused_when: None,
+            status: kind.status.as_ref(),
+            secret_answer: false,
+            raw: matches!(kind.shape, Shape::Download { .. }),
             repeat_never: kind.repeat == Repeat::Never,
             follow: matches!(kind.shape, Shape::Follow { .. }),
             manner: manner(&self.account.provider, kind),
@@ -141,7 +144,9 @@ pub(super) fn stopped(run: &Run<'_>, stopped: Stopped) -> Outcome {
         Stopped::Asked | Stopped::LostClaim => Outcome::of(AttemptEnd::Released),
         Stopped::Verdict { verdict, words } => of_verdict(run, verdict, words, now),
         Stopped::Credential(trouble) => {
-            let until = trouble.retry_at.unwrap_or(now);
+            // Never at once: what waits for a person would be asked for without end.
+            let soon = now.plus(std::time::Duration::from_secs(5));
+            let until = trouble.retry_at.unwrap_or(soon).max(soon);
             Outcome {
                 words: Some(trouble.detail),
                 ..Outcome::of(AttemptEnd::Gated { code: trouble.code, until })
@@ -157,6 +162,13 @@ pub(super) fn stopped(run: &Run<'_>, stopped: Stopped) -> Outcome {
                 .budgets
                 .next_free(&run.account.budget, super::holds::class_of(run.sender.job.priority))
                 .unwrap_or(now);
+            if run.sender.sent {
+                // More pages than the budget ever allows must come to an end.
+                let retry = Retry::Yes { counts_error: true };
+                let end = AttemptEnd::Failed { code: Code::RateLimited, retry, at: Some(until) };
+                let words = "the budget does not allow all requests of one attempt".to_owned();
+                return Outcome { words: Some(words), ..Outcome::of(end) };
+            }
             Outcome::of(AttemptEnd::Gated { code: Code::RateLimited, until })
         }
         Stopped::Definition(error) => {

@@ -23,8 +23,8 @@ use self::{
 use super::{
     ActorId, ArtifactRow, AttemptRow, BucketRow, CancelOutcome, ChainRow, Claim, Claimed,
     CredentialRow, Enqueued, JobFilter, JobRow, JobSeq, KindGateRow, KindId, NewJob,
-    ObservationRow, QueueDepth, QueueId, QueueRow, RunningJob, Settlement, Store, StoreError,
-    StoreInfo, StoreResult, StoredArtifact, StoredResult, batch::Writer,
+    ObservationRow, QueueDepth, QueueId, QueueRow, Requeue, RunningJob, Settlement, Store,
+    StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult, batch::Writer,
 };
 use crate::types::{Generation, JobId, JobState, Timestamp};
 
@@ -180,27 +180,29 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn requeue(
-        &self,
-        id: JobId,
-        from: &[JobState],
-        run_at: Timestamp,
-        deadline: Option<Timestamp>,
-    ) -> StoreResult<bool> {
-        let sql = "UPDATE jobs SET state = 0, ready = 1, run_at = ?, errors = 0, deadline = ?,
+    async fn requeue(&self, requeue: Requeue) -> StoreResult<bool> {
+        let sql = "UPDATE jobs SET state = 0, ready = ?, run_at = ?, errors = 0, deadline = ?,
                      finished_at = NULL, intent = NULL, cancel = NULL
-                   WHERE id = ? AND state IN (SELECT value FROM json_each(?))
+                   WHERE id = ? AND state = ? AND generation = ?
                      AND NOT EXISTS (SELECT 1 FROM jobs AS twin
                        WHERE twin.queue = jobs.queue AND twin.uniq = jobs.uniq
                          AND twin.state <= 1 AND twin.seq <> jobs.seq)
                    RETURNING seq;";
-        let states: Vec<i64> = from.iter().map(|state| state_code(*state)).collect();
         let args = vec![
-            Arg::Int(Some(run_at.0)),
-            Arg::Int(deadline.map(|at| at.0)),
-            Arg::Bytes(Some(id.0.as_bytes().to_vec())),
-            Arg::Text(Some(serde_json::Value::from(states).to_string())),
+            Arg::Int(Some(i64::from(requeue.ready))),
+            Arg::Int(Some(requeue.run_at.0)),
+            Arg::Int(requeue.deadline.map(|at| at.0)),
+            Arg::Bytes(Some(requeue.id.0.as_bytes().to_vec())),
+            Arg::Int(Some(state_code(requeue.from))),
+            Arg::Int(Some(requeue.generation.0)),
         ];
+        Ok(!self.write(sql, args).await?.is_empty())
+    }
+
+    async fn withdraw_intent(&self, job: JobSeq, generation: Generation) -> StoreResult<bool> {
+        let sql = "UPDATE jobs SET intent = NULL
+                   WHERE seq = ? AND generation = ? AND state = 1 RETURNING seq;";
+        let args = vec![Arg::Int(Some(job)), Arg::Int(Some(generation.0))];
         Ok(!self.write(sql, args).await?.is_empty())
     }
 
@@ -323,8 +325,10 @@ impl Store for SqliteStore {
                 due: 0,
                 later: 0,
                 running: 0,
+                follows: 0,
                 next_run_at: None,
             });
+            depth.follows += row.get::<i64, _>(4);
             let count = row.get(2);
             match row.get::<i64, _>(1) {
                 0 => depth.due = count,

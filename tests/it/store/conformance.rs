@@ -108,7 +108,9 @@ macro_rules! conformance {
                 wake_kind_makes_its_jobs_due,
             ],
             requeue: [
-                from_each_state_that_is_named,
+                from_the_state_that_is_named,
+                refused_once_it_was_claimed_again,
+                a_future_one_waits,
                 starts_afresh_and_keeps_history,
                 refused_while_a_twin_lives,
                 fences_off_a_running_attempt,

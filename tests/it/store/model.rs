@@ -111,8 +111,9 @@ impl Run {
             Step::Cancel(pick) => self.cancel(pick).await,
             Step::Requeue(pick) => {
                 let Some(id) = self.plain.pick(pick) else { return };
-                let (from, now) = ([JobState::Dead, JobState::Cancelled], self.now());
-                let done = self.world.store.requeue(id, &from, now, None).await.unwrap();
+                let (now, state) = (self.now(), self.world.row(id).await.state);
+                let ended = matches!(state, JobState::Dead | JobState::Cancelled);
+                let done = ended && self.world.requeue(id, state, now, None).await;
                 assert_eq!(done, self.plain.requeue(id, now));
             }
             Step::Reclaim => self.reclaim().await,

@@ -6,7 +6,7 @@ use attendant::{
     clock::new_job_id,
     store::{
         ActorId, Allowance, Claim, Claimed, ClaimedJob, Enqueued, Hash16, JobRow, KeyClaim, KindId,
-        NewAttempt, NewJob, Parentage, QueueId, Settlement, Store,
+        NewAttempt, NewJob, Parentage, QueueId, Requeue, Settlement, Store,
     },
     types::{JobId, JobState, Timestamp},
 };
@@ -121,6 +121,19 @@ impl World {
         let settled = self.store.settle(vec![settlement]).await.unwrap();
         assert_eq!(settled.len(), 1);
         settled[0]
+    }
+
+    /// Queues a job again as it is now, if it is in this state.
+    pub async fn requeue(
+        &self,
+        id: JobId,
+        from: JobState,
+        run_at: Timestamp,
+        deadline: Option<Timestamp>,
+    ) -> bool {
+        let generation = self.row(id).await.generation;
+        let requeue = Requeue { id, from, generation, run_at, ready: true, deadline };
+        self.store.requeue(requeue).await.unwrap()
     }
 
     pub async fn row(&self, id: JobId) -> JobRow {

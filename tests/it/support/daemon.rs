@@ -103,12 +103,21 @@ impl Site {
         daemon
     }
 
+    /// Starts a daemon whose attempts panic at a named point.
+    pub fn start_to_panic_at(&self, point: &str) -> Daemon {
+        let mut daemon = self.spawn_with(Some(("ATTENDANT_PANIC_AT", point)));
+        daemon.wait_for("daemon.ready");
+        daemon
+    }
+
     /// Starts the daemon and waits for nothing.
     pub fn spawn(&self, crash_at: Option<&str>) -> Daemon {
+        self.spawn_with(crash_at.map(|point| ("ATTENDANT_CRASH_AT", point)))
+    }
+
+    fn spawn_with(&self, variable: Option<(&str, &str)>) -> Daemon {
         let mut command = self.command();
-        if let Some(point) = crash_at {
-            command.env("ATTENDANT_CRASH_AT", point);
-        }
+        command.envs(variable);
         let mut child =
             command.arg("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());

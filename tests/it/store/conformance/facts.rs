@@ -30,18 +30,19 @@ pub async fn depths_count_due_later_and_running(world: World) {
     world.job_in(JobState::Running, world.job()).await;
     world.job_in(JobState::Cancelled, world.job()).await;
     let mut jobs = vec![world.job(), world.job(), world.job(), world.later(900), world.later(700)];
-    jobs.push(NewJob { queue: other, ..world.later(800) });
+    jobs.push(NewJob { queue: other, priority: 3, ..world.later(800) });
     world.store.enqueue(jobs).await.unwrap();
     let mut depths = world.store.depths().await.unwrap();
     depths.sort_by_key(|depth| depth.queue);
-    let depth = |queue, due, later, running, next: Timestamp| QueueDepth {
+    let depth = |queue, due, later, running, follows, next: Timestamp| QueueDepth {
         queue,
         due,
         later,
         running,
+        follows,
         next_run_at: Some(next),
     };
-    let expected = [depth(world.queue, 3, 2, 1, at(700)), depth(other, 0, 1, 0, at(800))];
+    let expected = [depth(world.queue, 3, 2, 1, 0, at(700)), depth(other, 0, 1, 0, 1, at(800))];
     assert_eq!(depths, expected);
 }
 

@@ -1,24 +1,49 @@
 use attendant::{
     clock::new_job_id,
-    store::{NewJob, Settlement, StoredError},
-    types::{Generation, JobState},
+    store::{NewJob, Requeue, Settlement, StoredError},
+    types::{Generation, JobId, JobState, Timestamp},
 };
 
 use crate::store::support::{World, at, ended, hash};
 
-pub async fn from_each_state_that_is_named(world: World) {
+pub async fn from_the_state_that_is_named(world: World) {
     for state in JobState::ALL {
         let id = world.job_in(state, world.job()).await;
-        let others: Vec<JobState> =
-            JobState::ALL.into_iter().filter(|other| *other != state).collect();
-        assert!(!world.store.requeue(id, &others, at(5), None).await.unwrap(), "{state}");
+        for other in JobState::ALL.into_iter().filter(|other| *other != state) {
+            assert!(!world.requeue(id, other, at(5), None).await, "{state} as {other}");
+        }
         assert_eq!(world.row(id).await.state, state);
-        assert!(!world.store.requeue(id, &[], at(5), None).await.unwrap());
-        assert!(world.store.requeue(id, &[state], at(5), None).await.unwrap(), "{state}");
+        assert!(world.requeue(id, state, at(5), None).await, "{state}");
         let row = world.row(id).await;
         assert_eq!((row.state, row.ready, row.run_at), (JobState::Queued, true, at(5)));
         assert_eq!(world.claim_one(at(5)).await.id, id);
     }
+}
+
+pub async fn refused_once_it_was_claimed_again(world: World) {
+    let job = world.running().await;
+    assert!(world.settle(ended(&job, JobState::Dead, at(1))).await);
+    let decided = world.row(job.id).await.generation;
+    assert!(world.requeue(job.id, JobState::Dead, at(2), None).await);
+    let again = world.claim_one(at(2)).await;
+    assert!(world.settle(ended(&again, JobState::Dead, at(3))).await);
+    let stale = Requeue { generation: decided, ..dead(job.id, at(4)) };
+    assert!(!world.store.requeue(stale).await.unwrap());
+    assert_eq!(world.row(job.id).await.state, JobState::Dead);
+}
+
+pub async fn a_future_one_waits(world: World) {
+    let job = world.running().await;
+    assert!(world.settle(ended(&job, JobState::Dead, at(1))).await);
+    let later = Requeue { generation: job.generation, ready: false, ..dead(job.id, at(50)) };
+    assert!(world.store.requeue(later).await.unwrap());
+    assert!(world.claim(at(49), 9).await.jobs.is_empty());
+    assert_eq!(world.claim_one(at(50)).await.id, job.id);
+}
+
+fn dead(id: JobId, run_at: Timestamp) -> Requeue {
+    let from = JobState::Dead;
+    Requeue { id, from, generation: Generation(0), run_at, ready: true, deadline: None }
 }
 
 pub async fn starts_afresh_and_keeps_history(world: World) {
@@ -31,8 +56,7 @@ pub async fn starts_afresh_and_keeps_history(world: World) {
         ..ended(&job, JobState::Dead, at(1))
     };
     assert!(world.settle(dead).await);
-    let again = world.store.requeue(job.id, &[JobState::Dead], at(20), Some(at(99))).await;
-    assert!(again.unwrap());
+    assert!(world.requeue(job.id, JobState::Dead, at(20), Some(at(99))).await);
     let row = world.row(job.id).await;
     assert_eq!((row.errors, row.attempt, row.generation), (0, 1, Generation(1)));
     assert_eq!((row.deadline, row.finished_at, row.error), (Some(at(99)), None, Some(error)));
@@ -43,18 +67,18 @@ pub async fn starts_afresh_and_keeps_history(world: World) {
 pub async fn refused_while_a_twin_lives(world: World) {
     let dead = world.job_in(JobState::Dead, NewJob { uniq: Some(hash(1)), ..world.job() }).await;
     let twin = world.add(NewJob { uniq: Some(hash(1)), ..world.later(500) }).await;
-    assert!(!world.store.requeue(dead, &[JobState::Dead], at(1), None).await.unwrap());
+    assert!(!world.requeue(dead, JobState::Dead, at(1), None).await);
     assert_eq!(world.row(dead).await.state, JobState::Dead);
     world.store.cancel(twin, at(2)).await.unwrap();
-    assert!(world.store.requeue(dead, &[JobState::Dead], at(3), None).await.unwrap());
-    assert!(!world.store.requeue(twin, &[JobState::Cancelled], at(3), None).await.unwrap());
+    assert!(world.requeue(dead, JobState::Dead, at(3), None).await);
+    assert!(!world.requeue(twin, JobState::Cancelled, at(3), None).await);
 }
 
 pub async fn fences_off_a_running_attempt(world: World) {
     let job = world.running().await;
     world.store.record_intent(job.seq, job.generation).await.unwrap();
     world.store.cancel(job.id, at(1)).await.unwrap();
-    assert!(world.store.requeue(job.id, &[JobState::Running], at(2), None).await.unwrap());
+    assert!(world.requeue(job.id, JobState::Running, at(2), None).await);
     let row = world.row(job.id).await;
     assert!(!row.intent && !row.cancel);
     assert!(!world.settle(ended(&job, JobState::Completed, at(3))).await);
@@ -64,5 +88,8 @@ pub async fn fences_off_a_running_attempt(world: World) {
 
 pub async fn of_nothing(world: World) {
     let unknown = new_job_id(at(0));
-    assert!(!world.store.requeue(unknown, &JobState::ALL, at(0), None).await.unwrap());
+    for state in JobState::ALL {
+        let nothing = Requeue { from: state, ..dead(unknown, at(0)) };
+        assert!(!world.store.requeue(nothing).await.unwrap());
+    }
 }
