@@ -166,6 +166,21 @@ fn a_missing_or_wrong_key_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_database_of_another_program_is_refused_and_left_alone() {
+    let site = site();
+    // A database with one table, as any program would make it.
+    let bytes = site.foreign_database();
+    let said = site.fails(2, &["run"]);
+    assert!(said.contains("another program"), "{said}");
+    assert_eq!(std::fs::read(site.path("attendant.db")).unwrap(), bytes);
+    site.write("attendant.db", "this is no database, and must not become one");
+    let said = site.fails(2, &["run"]);
+    assert!(said.contains("attendant.db"), "{said}");
+    let left = std::fs::read_to_string(site.path("attendant.db")).unwrap();
+    assert!(left.starts_with("this is no database"));
+}
+
+#[test]
 fn without_a_daemon_commands_say_so() {
     let site = site();
     for args in [&["jobs"][..], &["status"], &["token", "certn"], &["enqueue", "certn.users"]] {

@@ -142,7 +142,7 @@ async fn a_panic_after_sending_does_not_send_it_again() {
 async fn a_cancel_while_the_order_is_out_waits_for_its_end() {
     let world = world().await;
     let _daemon = world.site.start();
-    let fault = FaultKind::Slow(Duration::from_secs(2));
+    let fault = FaultKind::Slow(Duration::from_secs(6));
     world.sandbox.fault(Fault::new("POST /api/v1/hr/applications", fault));
     let id = world.order();
     until("the order to arrive", || world.orders() > 0).await;

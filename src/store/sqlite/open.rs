@@ -46,6 +46,10 @@ pub enum OpenError {
          attendant; install that one, or restore a backup. Nothing was changed"
     )]
     Newer { path: PathBuf, found: i64, known: i64 },
+    #[error(
+        "{path} is the database of another program; set another [database] url. Nothing was changed"
+    )]
+    Foreign { path: PathBuf },
     #[error("{path}: {error}")]
     Store { path: PathBuf, error: StoreError },
     #[error("{path}: the schema could not be brought up to date: {error}")]
@@ -117,12 +121,18 @@ pub async fn peek_meta(path: &Path, name: &str) -> Result<Option<Vec<u8>>, OpenE
     if !path.metadata().is_ok_and(|file| file.len() > 0) {
         return Ok(None);
     }
-    let mut connection = options(path, Synchronous::Full).connect().await.map_err(wrap)?;
-    let tables = sqlx::query("SELECT 1 FROM sqlite_schema WHERE name = 'meta'")
-        .fetch_optional(&mut connection)
+    // As it is: no journal mode is set, nothing is written.
+    let as_it_is = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut connection = as_it_is.connect().await.map_err(wrap)?;
+    let tables = sqlx::query("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        .fetch_all(&mut connection)
         .await
         .map_err(wrap)?;
-    if tables.is_none() {
+    let has = |name: &str| tables.iter().any(|row| row.get::<&str, _>(0) == name);
+    if !tables.is_empty() && !has("_sqlx_migrations") {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    if !has("meta") {
         return Ok(None);
     }
     let row = sqlx::query("SELECT value FROM meta WHERE name = ?")

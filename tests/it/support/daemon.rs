@@ -78,6 +78,20 @@ impl Site {
         std::fs::write(path, text).unwrap();
     }
 
+    /// Puts a database of another program where ours would be; its bytes.
+    pub fn foreign_database(&self) -> Vec<u8> {
+        use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+        let path = self.path("attendant.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut other = options.create_if_missing(true).connect().await.unwrap();
+            other.execute("CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)").await.unwrap();
+            other.close().await.unwrap();
+        });
+        std::fs::read(path).unwrap()
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_attendant"));
         command
