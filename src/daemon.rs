@@ -231,21 +231,24 @@ impl Daemon {
         let detail = format!("{} attempts are running", engine.running.count());
         emit(Name::DaemonDraining, &Event { detail: Some(&detail), ..Event::default() });
         engine.drain();
-        self.stop_api.cancel();
-        let limit = engine.settings.shutdown_timeout;
         // A claim on its way is waited for: its jobs are given back, not left to their leases.
         if !self.dispatcher.is_finished() {
             let _ = tokio::time::timeout(Duration::from_secs(5), &mut self.dispatcher).await;
         }
-        tokio::select! {
-            _ = tokio::time::timeout(limit, engine.running.idle()) => {}
-            () = again.wait() => {}
+        let limit = engine.settings.shutdown_timeout;
+        let drained = tokio::time::timeout(limit, drain_attempts(&engine, again)).await.is_ok();
+        if !drained {
+            let left = engine.running.count();
+            let detail = format!("{left} attempts did not end within {limit:?}");
+            emit(Name::DaemonDraining, &Event { detail: Some(&detail), ..Event::default() });
+            engine.running.stop_all(Stop::Shutdown);
+            // What can be stopped ends now; an intent that is out is told at the next start.
+            let _ = tokio::time::timeout(Duration::from_secs(2), engine.running.idle()).await;
         }
-        engine.running.stop_all(Stop::Shutdown);
-        // What can be stopped ends now; an intent that is out is told at the next start.
-        let _ = tokio::time::timeout(Duration::from_secs(2), engine.running.idle()).await;
+        // Until here the API answers, so that whoever asks hears that the daemon is draining.
+        self.stop_api.cancel();
         if !self.api.is_finished() {
-            let _ = tokio::time::timeout(Duration::from_secs(2), &mut self.api).await;
+            let _ = tokio::time::timeout(Duration::from_secs(5), &mut self.api).await;
         }
         self.dispatcher.abort();
         self.worker.abort();
@@ -255,6 +258,19 @@ impl Daemon {
         let _ = std::fs::remove_file(&self.socket);
         emit(Name::DaemonStopped, &Event::default());
     }
+}
+
+/// Waits for the running attempts. A second signal stops those that can be stopped; a request that
+/// must not be repeated is waited for all the same.
+async fn drain_attempts(engine: &Engine, again: &mut Signals) {
+    tokio::select! {
+        () = engine.running.idle() => return,
+        () = again.wait() => {}
+    }
+    let detail = "asked again: only requests that must not be repeated are waited for";
+    emit(Name::DaemonDraining, &Event { detail: Some(detail), ..Event::default() });
+    engine.running.stop_all(Stop::Shutdown);
+    engine.running.idle().await;
 }
 
 /// Binds the socket, taking the place of one that a dead daemon left.

@@ -125,7 +125,8 @@ impl Outbound {
 
     async fn once(&self, request: reqwest::Request, manner: Manner) -> Result<Answer, SendError> {
         let client = if manner.fresh_connection { &self.fresh } else { &self.pooled };
-        let response = client.execute(request).await.map_err(|error| no_head(&error))?;
+        let place = place(request.url());
+        let response = client.execute(request).await.map_err(|error| no_head(&error, &place))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = read_body(response, manner.max_body).await?;
         Ok(Answer { status, headers, body })
@@ -231,8 +232,8 @@ async fn read_body(mut response: reqwest::Response, limit: u64) -> Result<Bytes,
 }
 
 /// A request without an answer's head: did it leave?
-fn no_head(error: &reqwest::Error) -> SendError {
-    let text = words(error);
+fn no_head(error: &reqwest::Error, place: &str) -> SendError {
+    let text = format!("{place}: {}", words(error));
     if error.is_builder() {
         return SendError::Invalid(text);
     }
@@ -249,6 +250,12 @@ fn no_head(error: &reqwest::Error) -> SendError {
     }
     let what = if error.is_timeout() { Ambiguous::Timeout } else { Ambiguous::Reset };
     SendError::Ambiguous { what, words: text }
+}
+
+/// Host and port: where to look when nothing answers.
+fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// The whole chain of causes, without the URL, which may hold ids of people.

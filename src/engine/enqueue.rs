@@ -100,8 +100,11 @@ pub fn prepare(
     else {
         return Err(problems.0);
     };
-    problems.done()?;
     let start = run_at.map_or(now, |at| at.max(now));
+    if deadline.is_some_and(|deadline| deadline <= start) {
+        problems.say("deadline", "is not after `run_at`: the job could never run");
+    }
+    problems.done()?;
     let salt = seal::new_salt();
     let build =
         Build { kind, kind_id, account: &account, vault, actor, now, salt: &salt, family: None };
@@ -201,6 +204,10 @@ impl Problems {
         outcome
             .map_err(|message| self.0.push(FieldProblem { field: field.to_owned(), message }))
             .ok()
+    }
+
+    fn say(&mut self, field: &str, message: &str) {
+        self.0.push(FieldProblem { field: field.to_owned(), message: message.to_owned() });
     }
 
     fn done(self) -> Result<(), Vec<FieldProblem>> {

@@ -7,6 +7,7 @@ use super::{
     Engine,
     catalog::{Catalog, KindRef},
     children::Children,
+    running::Stop,
     shapes::{File, Outcome, download},
     telling::{News, outcome_name},
 };
@@ -15,7 +16,7 @@ use crate::{
         seal::ChainKey,
         vault::{self, Part, Payload},
     },
-    definition::{Kind, Repeat, Shape, Vars},
+    definition::{Kind, Repeat, Shape},
     policy::{
         codes::Code,
         settle::{self, AttemptEnd, JobCounters, Transition},
@@ -26,6 +27,10 @@ use crate::{
     },
     types::{JobId, JobState, Timestamp},
 };
+
+/// Kept with a job whose cancellation came while its request was out.
+const CANCELLED_TOO_LATE: &str =
+    "it was cancelled while its request was out: that was carried out, and nothing follows";
 
 /// The end of one attempt on its way into the store.
 #[derive(Debug)]
@@ -87,7 +92,7 @@ impl Settling<'_> {
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
 
-    fn is_renewal(&self) -> bool {
+    pub(super) fn is_renewal(&self) -> bool {
         matches!(self.catalog.kind(self.job.kind), Some(KindRef::Renewal(..)))
     }
 
@@ -110,30 +115,33 @@ impl Settling<'_> {
         let mut words = outcome.words.clone().unwrap_or_default();
         let mut end = outcome.end;
         let mut children = vec![];
-        if end == AttemptEnd::Done
-            && let (Some(kind), Some(vars)) = (self.kind(), &outcome.vars)
-        {
-            match self.children(kind, vars, payload, now) {
+        let cancelled = self.engine.running.why(self.job.seq) == Some(Stop::Cancelled);
+        if cancelled && end == AttemptEnd::Done {
+            CANCELLED_TOO_LATE.clone_into(&mut words);
+        } else if end == AttemptEnd::Done {
+            match self.children(outcome, payload, now) {
                 Ok(made) => children = made,
                 Err(trouble) => {
-                    // It was carried out; that what follows cannot be told from the answer does
-                    // not make it right to send it again.
-                    end = if kind.repeat == Repeat::Never {
-                        AttemptEnd::OutcomeUnknown
-                    } else {
-                        AttemptEnd::Failed {
-                            code: Code::Unparsable,
-                            retry: settle::Retry::Few,
-                            at: None,
-                        }
-                    };
+                    end = self.answered_in_vain();
                     words = format!("answered, but what is to follow cannot be told: {trouble}");
                 }
             }
         }
-        let transition = self.transition(end, now);
+        let mut transition = self.transition(end, now);
+        if cancelled && end == AttemptEnd::Done {
+            transition.code = Some(Code::Cancelled);
+        }
         let settlement = self.settlement(outcome, &transition, &words, children, args_rev, now);
         (settlement, transition)
+    }
+
+    /// It was carried out; that what follows cannot be told from the answer does not make it right
+    /// to send it again.
+    fn answered_in_vain(&self) -> AttemptEnd {
+        if self.kind().is_some_and(|kind| kind.repeat == Repeat::Never) {
+            return AttemptEnd::OutcomeUnknown;
+        }
+        AttemptEnd::Failed { code: Code::Unparsable, retry: settle::Retry::Few, at: None }
     }
 
     fn transition(&self, end: AttemptEnd, now: Timestamp) -> Transition {
@@ -233,12 +241,14 @@ impl Settling<'_> {
 
     fn children(
         &self,
-        kind: &Kind,
-        vars: &Vars,
+        outcome: &Outcome,
         payload: &Payload,
         now: Timestamp,
     ) -> Result<Vec<NewJob>, String> {
-        let Some(salt) = &self.job.salt else { return Ok(vec![]) };
+        let (Some(salt), Some(kind), Some(vars)) = (&self.job.salt, self.kind(), &outcome.vars)
+        else {
+            return Ok(vec![]);
+        };
         let account = self.catalog.by_queue(self.job.queue).ok_or("its account is gone")?;
         let family = Parentage { parent: self.job.seq, root: self.job.root };
         Children { engine: self.engine, catalog: self.catalog, account, salt, family, now }.of(

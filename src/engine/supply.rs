@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Engine, actions::Refusal};
 use crate::{
     credentials::cell::{Cell, Held, Unavailable},
-    policy::{codes::Code, renewal::Life},
+    policy::{budget::Class, codes::Code, renewal::Life},
 };
 
 /// How long a wait for a renewal lasts before the renewal is woken again.
@@ -56,6 +56,15 @@ impl Engine {
             }
             if self.is_draining() {
                 return Err(gone("the daemon is stopping".to_owned()));
+            }
+            if let Some(hold) = self.queue_hold(cell.queue, Class::Renewal) {
+                // Its renewal is held as everything else of the account is.
+                let name = format!("{}/{}", cell.account, cell.name);
+                return Err(Unavailable {
+                    code: Code::Held,
+                    retry_at: hold.until,
+                    detail: format!("{name} waits for its account: {}", hold.detail),
+                });
             }
             if *ends.borrow() > seen + 1 {
                 return Err(gone(format!(

@@ -18,7 +18,10 @@ impl Settling<'_> {
             (JobState::Completed, _) => Name::JobCompleted,
             (JobState::Dead, _) => Name::JobDead,
             (JobState::Cancelled, _) => Name::JobCancelled,
-            (_, Some(_)) if transition.attempt_delta > 0 => Name::JobRetryScheduled,
+            // A renewal that failed is told as `credential.renewal_failed`.
+            (_, Some(_)) if transition.attempt_delta > 0 && !self.is_renewal() => {
+                Name::JobRetryScheduled
+            }
             _ => Name::JobSnoozed,
         };
         let kind = self.catalog.kind(job.kind).map(KindRef::name);

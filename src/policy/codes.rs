@@ -39,6 +39,8 @@ pub enum Code {
     ProviderChanged,
     /// A login that the definition's `refused_when` recognises.
     LoginRefused,
+    /// A pause, a gate or a spent budget of the account holds it back.
+    Held,
     /// The secrets are out of use until they change or an operator asks.
     Lockout,
     /// A never-repeat request that may or may not have been executed.
@@ -56,7 +58,7 @@ pub enum Code {
 }
 
 impl Code {
-    const FIXED: [Self; 22] = [
+    const FIXED: [Self; 23] = [
         Self::Dns,
         Self::Connect,
         Self::Tls,
@@ -72,6 +74,7 @@ impl Code {
         Self::NotReady,
         Self::ProviderChanged,
         Self::LoginRefused,
+        Self::Held,
         Self::Lockout,
         Self::OutcomeUnknown,
         Self::LostLease,
@@ -101,6 +104,7 @@ impl Code {
             Self::NotReady => "not_ready",
             Self::ProviderChanged => "provider_changed",
             Self::LoginRefused => "login_refused",
+            Self::Held => "held",
             Self::Lockout => "lockout",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::LostLease => "lost_lease",

@@ -48,8 +48,10 @@ pub(super) async fn intercept(
             return never_sent();
         }
         Some(FaultKind::Slow(by)) => {
+            // Done at once; only the reply is late.
+            let response = work.await;
             tokio::time::sleep(by).await;
-            work.await
+            response
         }
         Some(FaultKind::Truncate) => truncate(work.await).await,
         Some(FaultKind::Garbage) => garble(work.await),

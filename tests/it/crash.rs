@@ -142,15 +142,17 @@ async fn a_panic_after_sending_does_not_send_it_again() {
 async fn a_cancel_while_the_order_is_out_waits_for_its_end() {
     let world = world().await;
     let _daemon = world.site.start();
-    let fault = FaultKind::Slow(Duration::from_secs(6));
+    let fault = FaultKind::Slow(Duration::from_secs(3));
     world.sandbox.fault(Fault::new("POST /api/v1/hr/applications", fault));
     let id = world.order();
     until("the order to arrive", || world.orders() > 0).await;
     world.site.ok(&["jobs", "cancel", &id]);
     world.site.ok(&["jobs", "wait", &id, "--timeout", "30s"]);
     let job = world.site.job(&id);
-    // It was placed, and the record says so.
+    // It was placed, and the record says so; nothing follows.
     assert_eq!(job["state"], "completed", "{job:#}");
+    assert_eq!(job["last_error"]["code"], "cancelled", "{job:#}");
+    assert_eq!(job["children"], json!([]));
     assert_eq!(world.orders(), 1);
 }
 
