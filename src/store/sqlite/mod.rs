@@ -3,8 +3,10 @@
 mod encode;
 mod error;
 mod flush;
+mod list;
 mod open;
 mod read;
+mod sql;
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -28,10 +30,18 @@ use super::{
 };
 use crate::types::{Generation, JobId, JobState, Timestamp};
 
-const EXTEND: &str = include_str!("../sql/extend.sql");
-const RUNNING: &str = include_str!("../sql/running.sql");
-const JOB_COLUMNS: &str = include_str!("../sql/job_columns.sql");
-const DEPTHS: &str = include_str!("../sql/depths.sql");
+/// Arguments of a reading statement. Adding fails only for values too large for SQLite.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => {{
+        #[allow(unused_mut)]
+        let mut args = SqliteArguments::default();
+        $( sqlx::Arguments::add(&mut args, $value)
+            .map_err(|error| StoreError::Unexpected(error.to_string()))?; )*
+        args
+    }};
+}
+
+use args;
 
 /// One SQLite database, held by its lock.
 #[derive(Debug)]
@@ -82,34 +92,20 @@ impl SqliteStore {
     }
 }
 
-/// Arguments of a reading statement. Adding fails only for values too large for SQLite.
-macro_rules! args {
-    ($($value:expr),* $(,)?) => {{
-        #[allow(unused_mut)]
-        let mut args = SqliteArguments::default();
-        $( sqlx::Arguments::add(&mut args, $value)
-            .map_err(|error| StoreError::Unexpected(error.to_string()))?; )*
-        args
-    }};
-}
-
 #[async_trait]
 impl Store for SqliteStore {
     async fn queue_id(&self, account: &str) -> StoreResult<QueueId> {
-        let sql = "INSERT INTO queues (account) VALUES (?)
-                   ON CONFLICT (account) DO UPDATE SET account = account RETURNING id;";
+        let sql = sql::QUEUE_ID;
         self.intern("queues", account, sql).await
     }
 
     async fn kind_id(&self, name: &str) -> StoreResult<KindId> {
-        let sql = "INSERT INTO kinds (name) VALUES (?)
-                   ON CONFLICT (name) DO UPDATE SET name = name RETURNING id;";
+        let sql = sql::KIND_ID;
         self.intern("kinds", name, sql).await
     }
 
     async fn actor_id(&self, who: &str) -> StoreResult<ActorId> {
-        let sql = "INSERT INTO actors (who) VALUES (?)
-                   ON CONFLICT (who) DO UPDATE SET who = who RETURNING id;";
+        let sql = sql::ACTOR_ID;
         self.intern("actors", who, sql).await
     }
 
@@ -134,36 +130,33 @@ impl Store for SqliteStore {
         until: Timestamp,
     ) -> StoreResult<Vec<JobSeq>> {
         let args = vec![Arg::Int(Some(until.0)), Arg::Text(Some(encode_leases(&leases)))];
-        let rows = self.write(EXTEND, args).await?;
+        let rows = self.write(sql::EXTEND, args).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     async fn record_intent(&self, job: JobSeq, generation: Generation) -> StoreResult<bool> {
-        let sql = "UPDATE jobs SET intent = generation
-                   WHERE seq = ? AND generation = ? AND state = 1 AND cancel IS NULL
-                   RETURNING seq;";
+        let sql = sql::RECORD_INTENT;
         let args = vec![Arg::Int(Some(job)), Arg::Int(Some(generation.0))];
         Ok(!self.write(sql, args).await?.is_empty())
     }
 
     async fn running(&self, before: Option<Timestamp>) -> StoreResult<Vec<RunningJob>> {
         let before = before.map_or(i64::MAX, |at| at.0);
-        self.read(RUNNING.to_owned(), args![before]).await?.iter().map(read::running_job).collect()
+        self.read(sql::RUNNING.to_owned(), args![before])
+            .await?
+            .iter()
+            .map(read::running_job)
+            .collect()
     }
 
     async fn ready_queues(&self) -> StoreResult<Vec<QueueId>> {
         // One look per account at the index of ready jobs.
-        let sql = "SELECT q.id FROM queues AS q WHERE EXISTS
-                   (SELECT 1 FROM jobs AS j WHERE j.queue = q.id AND j.state = 0 AND j.ready = 1)";
+        let sql = sql::READY_QUEUES;
         Ok(self.read(sql.to_owned(), args![]).await?.iter().map(|row| row.get(0)).collect())
     }
 
     async fn cancel(&self, id: JobId, now: Timestamp) -> StoreResult<CancelOutcome> {
-        let sql = "UPDATE jobs SET
-                     cancel = CASE state WHEN 1 THEN 1 ELSE cancel END,
-                     finished_at = CASE state WHEN 0 THEN ? ELSE finished_at END,
-                     state = CASE state WHEN 0 THEN 4 ELSE state END
-                   WHERE id = ? AND state <= 1 RETURNING seq, state;";
+        let sql = sql::CANCEL;
         let id = id.0.as_bytes().to_vec();
         let args = vec![Arg::Int(Some(now.0)), Arg::Bytes(Some(id.clone()))];
         let changed = self.write(sql, args).await?;
@@ -181,13 +174,7 @@ impl Store for SqliteStore {
     }
 
     async fn requeue(&self, requeue: Requeue) -> StoreResult<bool> {
-        let sql = "UPDATE jobs SET state = 0, ready = ?, run_at = ?, errors = 0, deadline = ?,
-                     finished_at = NULL, intent = NULL, cancel = NULL
-                   WHERE id = ? AND state = ? AND generation = ?
-                     AND NOT EXISTS (SELECT 1 FROM jobs AS twin
-                       WHERE twin.queue = jobs.queue AND twin.uniq = jobs.uniq
-                         AND twin.state <= 1 AND twin.seq <> jobs.seq)
-                   RETURNING seq;";
+        let sql = sql::REQUEUE;
         let args = vec![
             Arg::Int(Some(i64::from(requeue.ready))),
             Arg::Int(Some(requeue.run_at.0)),
@@ -200,52 +187,44 @@ impl Store for SqliteStore {
     }
 
     async fn withdraw_intent(&self, job: JobSeq, generation: Generation) -> StoreResult<bool> {
-        let sql = "UPDATE jobs SET intent = NULL
-                   WHERE seq = ? AND generation = ? AND state = 1 RETURNING seq;";
+        let sql = sql::WITHDRAW_INTENT;
         let args = vec![Arg::Int(Some(job)), Arg::Int(Some(generation.0))];
         Ok(!self.write(sql, args).await?.is_empty())
     }
 
     async fn reschedule(&self, seq: JobSeq, run_at: Timestamp, ready: bool) -> StoreResult<bool> {
-        let sql = "UPDATE jobs SET run_at = ?, ready = ? WHERE seq = ? AND state = 0
-                   RETURNING seq;";
+        let sql = sql::RESCHEDULE;
         let args =
             vec![Arg::Int(Some(run_at.0)), Arg::Int(Some(i64::from(ready))), Arg::Int(Some(seq))];
         Ok(!self.write(sql, args).await?.is_empty())
     }
 
     async fn replace_args(&self, seq: JobSeq, args_rev: i64, args: Vec<u8>) -> StoreResult<bool> {
-        let sql = "UPDATE jobs SET args = ?, args_rev = args_rev + 1
-                   WHERE seq = ? AND args_rev = ? AND state <= 1 RETURNING seq;";
+        let sql = sql::REPLACE_ARGS;
         let args = vec![Arg::Bytes(Some(args)), Arg::Int(Some(seq)), Arg::Int(Some(args_rev))];
         Ok(!self.write(sql, args).await?.is_empty())
     }
 
     async fn job(&self, id: JobId) -> StoreResult<Option<JobRow>> {
         let rows = self
-            .read(format!("{JOB_COLUMNS} WHERE j.id = ?"), args![id.0.as_bytes().to_vec()])
+            .read(format!("{} WHERE j.id = ?", sql::JOB_COLUMNS), args![id.0.as_bytes().to_vec()])
             .await?;
         rows.first().map(read::job).transpose()
     }
 
     async fn live_job(&self, queue: QueueId, uniq: [u8; 16]) -> StoreResult<Option<JobRow>> {
-        let sql = format!("{JOB_COLUMNS} WHERE j.queue = ? AND j.uniq = ? AND j.state <= 1");
+        let sql = format!("{} WHERE j.queue = ? AND j.uniq = ? AND j.state <= 1", sql::JOB_COLUMNS);
         let rows = self.read(sql, args![queue, uniq.to_vec()]).await?;
         rows.first().map(read::job).transpose()
     }
 
     async fn jobs(&self, filter: JobFilter) -> StoreResult<Vec<JobRow>> {
-        let (sql, args) = list_statement(&filter)?;
+        let (sql, args) = list::list_statement(&filter)?;
         self.read(sql, args).await?.iter().map(read::job).collect()
     }
 
     async fn result(&self, id: JobId) -> StoreResult<Option<StoredResult>> {
-        let sql = "SELECT j.state,
-                     CASE WHEN j.root IS NULL THEN j.salt
-                       ELSE (SELECT r.salt FROM jobs AS r WHERE r.seq = j.root) END,
-                     j.result, k.name, q.account
-                   FROM jobs AS j JOIN kinds AS k ON k.id = j.kind JOIN queues AS q ON q.id = j.queue
-                   WHERE j.id = ?";
+        let sql = sql::RESULT;
         let rows = self.read(sql.to_owned(), args![id.0.as_bytes().to_vec()]).await?;
         rows.first()
             .map(|row| {
@@ -261,20 +240,17 @@ impl Store for SqliteStore {
     }
 
     async fn attempts(&self, seq: JobSeq) -> StoreResult<Vec<AttemptRow>> {
-        let sql = "SELECT generation, started_at, finished_at, outcome, code, message
-                   FROM attempts WHERE job = ? ORDER BY generation";
+        let sql = sql::ATTEMPTS;
         Ok(self.read(sql.to_owned(), args![seq]).await?.iter().map(read::attempt).collect())
     }
 
     async fn observations(&self, seq: JobSeq) -> StoreResult<Vec<ObservationRow>> {
-        let sql = "SELECT n, at, polls, status FROM observations WHERE job = ? ORDER BY n";
+        let sql = sql::OBSERVATIONS;
         Ok(self.read(sql.to_owned(), args![seq]).await?.iter().map(read::observation).collect())
     }
 
     async fn chain(&self, root: JobSeq) -> StoreResult<Vec<ChainRow>> {
-        let sql = "SELECT seq, id, parent, state FROM jobs WHERE seq = ?
-                   UNION ALL SELECT seq, id, parent, state FROM jobs WHERE root = ?
-                   ORDER BY 1";
+        let sql = sql::CHAIN;
         self.read(sql.to_owned(), args![root, root])
             .await?
             .iter()
@@ -290,19 +266,13 @@ impl Store for SqliteStore {
     }
 
     async fn artifacts(&self, jobs: Vec<JobSeq>) -> StoreResult<Vec<ArtifactRow>> {
-        let sql = "SELECT j.id, a.name, a.content_type, a.size, a.sha256
-                   FROM artifacts AS a JOIN jobs AS j ON j.seq = a.job
-                   WHERE a.job IN (SELECT value FROM json_each(?)) ORDER BY a.job, a.name";
+        let sql = sql::ARTIFACTS;
         let list = serde_json::Value::from(jobs).to_string();
         self.read(sql.to_owned(), args![list]).await?.iter().map(artifact_row).collect()
     }
 
     async fn artifact(&self, id: JobId, name: &str) -> StoreResult<Option<StoredArtifact>> {
-        let sql = "SELECT j.id, a.name, a.content_type, a.size, a.sha256, a.sealed,
-                     CASE WHEN j.root IS NULL THEN j.salt
-                       ELSE (SELECT r.salt FROM jobs AS r WHERE r.seq = j.root) END
-                   FROM artifacts AS a JOIN jobs AS j ON j.seq = a.job
-                   WHERE j.id = ? AND a.name = ?";
+        let sql = sql::ARTIFACT;
         let rows =
             self.read(sql.to_owned(), args![id.0.as_bytes().to_vec(), name.to_owned()]).await?;
         rows.first()
@@ -318,7 +288,7 @@ impl Store for SqliteStore {
 
     async fn depths(&self) -> StoreResult<Vec<QueueDepth>> {
         let mut depths: HashMap<QueueId, QueueDepth> = HashMap::new();
-        for row in self.read(DEPTHS.to_owned(), args![]).await? {
+        for row in self.read(sql::DEPTHS.to_owned(), args![]).await? {
             let queue = row.get(0);
             let depth = depths.entry(queue).or_insert(QueueDepth {
                 queue,
@@ -340,7 +310,7 @@ impl Store for SqliteStore {
     }
 
     async fn counts(&self) -> StoreResult<Vec<(JobState, i64)>> {
-        let sql = "SELECT state, count(*) FROM jobs GROUP BY state";
+        let sql = sql::COUNTS;
         self.read(sql.to_owned(), args![])
             .await?
             .iter()
@@ -349,7 +319,7 @@ impl Store for SqliteStore {
     }
 
     async fn queues(&self) -> StoreResult<Vec<QueueRow>> {
-        let sql = "SELECT id, account, paused_by, gate_until, gate_code, gate_detail FROM queues";
+        let sql = sql::QUEUES;
         let rows = self.read(sql.to_owned(), args![]).await?;
         Ok(rows
             .iter()
@@ -363,8 +333,7 @@ impl Store for SqliteStore {
     }
 
     async fn save_queue(&self, queue: QueueRow) -> StoreResult<()> {
-        let sql = "UPDATE queues SET paused_by = ?, gate_until = ?, gate_code = ?, gate_detail = ?
-                   WHERE id = ?;";
+        let sql = sql::SAVE_QUEUE;
         let (until, code, detail) = queue
             .gate
             .map_or((None, None, None), |gate| (gate.until, Some(gate.code), gate.detail));
@@ -379,7 +348,7 @@ impl Store for SqliteStore {
     }
 
     async fn kind_gates(&self) -> StoreResult<Vec<KindGateRow>> {
-        let sql = "SELECT queue, kind, until, code, detail FROM kind_gates";
+        let sql = sql::KIND_GATES;
         let rows = self.read(sql.to_owned(), args![]).await?;
         Ok(rows
             .iter()
@@ -393,11 +362,10 @@ impl Store for SqliteStore {
     async fn save_kind_gate(&self, gate: KindGateRow, open: bool) -> StoreResult<()> {
         let of = [Arg::Int(Some(gate.queue)), Arg::Int(Some(gate.kind))];
         if open {
-            let sql = "DELETE FROM kind_gates WHERE queue = ? AND kind = ?;";
+            let sql = sql::OPEN_KIND_GATE;
             return self.write(sql, of.into()).await.map(drop);
         }
-        let sql = "INSERT OR REPLACE INTO kind_gates (queue, kind, until, code, detail)
-                   VALUES (?, ?, ?, ?, ?);";
+        let sql = sql::KEEP_KIND_GATE;
         let mut args = Vec::from(of);
         args.push(Arg::Int(gate.gate.until.map(|at| at.0)));
         args.push(Arg::Text(Some(gate.gate.code)));
@@ -406,24 +374,18 @@ impl Store for SqliteStore {
     }
 
     async fn wake_kind(&self, queue: QueueId, kind: KindId, now: Timestamp) -> StoreResult<u64> {
-        let sql = "UPDATE jobs SET run_at = ?, ready = 1
-                   WHERE queue = ? AND kind = ? AND state = 0 AND ready = 0 RETURNING seq;";
+        let sql = sql::WAKE_KIND;
         let args = vec![Arg::Int(Some(now.0)), Arg::Int(Some(queue)), Arg::Int(Some(kind))];
         Ok(self.write(sql, args).await?.len() as u64)
     }
 
     async fn credentials(&self) -> StoreResult<Vec<CredentialRow>> {
-        let sql = "SELECT queue, name, generation, salt, value, sent_at, expires_at, renew_at,
-                     promised_until, errors, error_code, error_at, error_message, refusals, secrets
-                   FROM credentials";
+        let sql = sql::CREDENTIALS;
         self.read(sql.to_owned(), args![]).await?.iter().map(read::credential).collect()
     }
 
     async fn save_credential(&self, row: CredentialRow) -> StoreResult<()> {
-        let sql = "INSERT OR REPLACE INTO credentials (queue, name, generation, salt, value,
-                     sent_at, expires_at, renew_at, promised_until, errors, error_code, error_at,
-                     error_message, refusals, secrets)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);";
+        let sql = sql::SAVE_CREDENTIAL;
         let time = |at: Option<Timestamp>| Arg::Int(at.map(|at| at.0));
         let (code, at, message) = row
             .error
@@ -449,7 +411,7 @@ impl Store for SqliteStore {
     }
 
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>> {
-        let sql = "SELECT budget, window_ms, boot, start_ms, wall_ms, spent FROM budget_buckets";
+        let sql = sql::BUCKETS;
         let rows = self.read(sql.to_owned(), args![]).await?;
         Ok(rows
             .iter()
@@ -469,8 +431,7 @@ impl Store for SqliteStore {
     }
 
     async fn drop_buckets(&self, budget: &str, boot: &str, now: Timestamp) -> StoreResult<()> {
-        let sql = "DELETE FROM budget_buckets
-                   WHERE budget = ? AND (boot <> ? OR wall_ms < ? - 2 * window_ms);";
+        let sql = sql::DROP_BUCKETS;
         let args = vec![
             Arg::Text(Some(budget.to_owned())),
             Arg::Text(Some(boot.to_owned())),
@@ -480,21 +441,20 @@ impl Store for SqliteStore {
     }
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>> {
-        let sql = "SELECT value FROM meta WHERE name = ?";
+        let sql = sql::META;
         let rows = self.read(sql.to_owned(), args![name.to_owned()]).await?;
         Ok(rows.first().map(|row| row.get(0)))
     }
 
     async fn set_meta(&self, name: &str, value: Vec<u8>) -> StoreResult<()> {
-        let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?);";
+        let sql = sql::SET_META;
         let args = vec![Arg::Text(Some(name.to_owned())), Arg::Bytes(Some(value))];
         self.write(sql, args).await.map(drop)
     }
 
     async fn describe(&self) -> StoreResult<StoreInfo> {
         // Asked of the writing connection: that is the one whose settings count.
-        let sql = "SELECT sqlite_version(), j.journal_mode, s.synchronous
-                   FROM pragma_journal_mode AS j, pragma_synchronous AS s;";
+        let sql = sql::DESCRIBE;
         let rows = self.write(sql, vec![]).await?;
         let row = rows.first().ok_or_else(|| StoreError::Unexpected("no pragmas".to_owned()))?;
         let synchronous = match row.get::<i64, _>(2) {
@@ -525,49 +485,4 @@ fn artifact_row(row: &SqliteRow) -> StoreResult<ArtifactRow> {
         size: row.get(3),
         sha256: row.get(4),
     })
-}
-
-/// Newest first; the id, whose beginning is its time, is the cursor.
-fn list_statement(filter: &JobFilter) -> StoreResult<(String, SqliteArguments)> {
-    let mut sql = format!("{JOB_COLUMNS} WHERE true");
-    let mut args = args![];
-    let mut add = |condition: &str, value: Arg| {
-        sql.push_str(condition);
-        match value {
-            Arg::Int(value) => sqlx::Arguments::add(&mut args, value),
-            Arg::Text(value) => sqlx::Arguments::add(&mut args, value),
-            Arg::Bytes(value) => sqlx::Arguments::add(&mut args, value),
-        }
-        .map_err(|error| StoreError::Unexpected(error.to_string()))
-    };
-    if let Some(state) = filter.state {
-        // Written out, so that a partial index of that state can serve.
-        add(&format!(" AND j.state = {} AND ? IS NULL", state_code(state)), Arg::Int(None))?;
-    }
-    if let Some(kind) = &filter.kind {
-        add(" AND j.kind = (SELECT id FROM kinds WHERE name = ?)", Arg::Text(Some(kind.clone())))?;
-    }
-    if let Some(account) = &filter.account {
-        add(
-            " AND j.queue = (SELECT id FROM queues WHERE account = ?)",
-            Arg::Text(Some(account.clone())),
-        )?;
-    }
-    if let Some(tag) = &filter.tag {
-        add(
-            " AND j.seq IN (SELECT job FROM job_tags WHERE tag = ?)",
-            Arg::Text(Some(tag.clone())),
-        )?;
-    }
-    if let Some(code) = &filter.code {
-        add(" AND j.error_code = ?", Arg::Text(Some(code.clone())))?;
-    }
-    if let Some(since) = filter.since {
-        add(" AND j.created_at >= ?", Arg::Int(Some(since.0)))?;
-    }
-    if let Some(before) = filter.before {
-        add(" AND j.id < ?", Arg::Bytes(Some(before.0.as_bytes().to_vec())))?;
-    }
-    add(" ORDER BY j.id DESC LIMIT ?", Arg::Int(Some(i64::from(filter.limit))))?;
-    Ok((sql, args))
 }

@@ -1,0 +1,139 @@
+//! The statements that are not read from a file of their own, named after the operation.
+
+pub(super) const EXTEND: &str = include_str!("../sql/extend.sql");
+pub(super) const RUNNING: &str = include_str!("../sql/running.sql");
+pub(super) const JOB_COLUMNS: &str = include_str!("../sql/job_columns.sql");
+pub(super) const DEPTHS: &str = include_str!("../sql/depths.sql");
+
+pub(super) const QUEUE_ID: &str = "
+    INSERT INTO queues (account) VALUES (?)
+    ON CONFLICT (account) DO UPDATE SET account = account RETURNING id;";
+
+pub(super) const KIND_ID: &str = "
+    INSERT INTO kinds (name) VALUES (?)
+    ON CONFLICT (name) DO UPDATE SET name = name RETURNING id;";
+
+pub(super) const ACTOR_ID: &str = "
+    INSERT INTO actors (who) VALUES (?)
+    ON CONFLICT (who) DO UPDATE SET who = who RETURNING id;";
+
+pub(super) const RECORD_INTENT: &str = "
+    UPDATE jobs SET intent = generation
+    WHERE seq = ? AND generation = ? AND state = 1 AND cancel IS NULL
+    RETURNING seq;";
+
+pub(super) const READY_QUEUES: &str = "
+    SELECT q.id FROM queues AS q WHERE EXISTS
+    (SELECT 1 FROM jobs AS j WHERE j.queue = q.id AND j.state = 0 AND j.ready = 1)";
+
+pub(super) const CANCEL: &str = "
+    UPDATE jobs SET
+    cancel = CASE state WHEN 1 THEN 1 ELSE cancel END,
+    finished_at = CASE state WHEN 0 THEN ? ELSE finished_at END,
+    state = CASE state WHEN 0 THEN 4 ELSE state END
+    WHERE id = ? AND state <= 1 RETURNING seq, state;";
+
+pub(super) const REQUEUE: &str = "
+    UPDATE jobs SET state = 0, ready = ?, run_at = ?, errors = 0, deadline = ?,
+    finished_at = NULL, intent = NULL, cancel = NULL
+    WHERE id = ? AND state = ? AND generation = ?
+    AND NOT EXISTS (SELECT 1 FROM jobs AS twin
+    WHERE twin.queue = jobs.queue AND twin.uniq = jobs.uniq
+    AND twin.state <= 1 AND twin.seq <> jobs.seq)
+    RETURNING seq;";
+
+pub(super) const WITHDRAW_INTENT: &str = "
+    UPDATE jobs SET intent = NULL
+    WHERE seq = ? AND generation = ? AND state = 1 RETURNING seq;";
+
+pub(super) const RESCHEDULE: &str = "
+    UPDATE jobs SET run_at = ?, ready = ? WHERE seq = ? AND state = 0
+    RETURNING seq;";
+
+pub(super) const REPLACE_ARGS: &str = "
+    UPDATE jobs SET args = ?, args_rev = args_rev + 1
+    WHERE seq = ? AND args_rev = ? AND state <= 1 RETURNING seq;";
+
+pub(super) const RESULT: &str = "
+    SELECT j.state,
+    CASE WHEN j.root IS NULL THEN j.salt
+    ELSE (SELECT r.salt FROM jobs AS r WHERE r.seq = j.root) END,
+    j.result, k.name, q.account
+    FROM jobs AS j JOIN kinds AS k ON k.id = j.kind JOIN queues AS q ON q.id = j.queue
+    WHERE j.id = ?";
+
+pub(super) const ATTEMPTS: &str = "
+    SELECT generation, started_at, finished_at, outcome, code, message
+    FROM attempts WHERE job = ? ORDER BY generation";
+
+pub(super) const OBSERVATIONS: &str = "
+    SELECT n, at, polls, status FROM observations WHERE job = ? ORDER BY n";
+
+pub(super) const CHAIN: &str = "
+    SELECT seq, id, parent, state FROM jobs WHERE seq = ?
+    UNION ALL SELECT seq, id, parent, state FROM jobs WHERE root = ?
+    ORDER BY 1";
+
+pub(super) const ARTIFACTS: &str = "
+    SELECT j.id, a.name, a.content_type, a.size, a.sha256
+    FROM artifacts AS a JOIN jobs AS j ON j.seq = a.job
+    WHERE a.job IN (SELECT value FROM json_each(?)) ORDER BY a.job, a.name";
+
+pub(super) const ARTIFACT: &str = "
+    SELECT j.id, a.name, a.content_type, a.size, a.sha256, a.sealed,
+    CASE WHEN j.root IS NULL THEN j.salt
+    ELSE (SELECT r.salt FROM jobs AS r WHERE r.seq = j.root) END
+    FROM artifacts AS a JOIN jobs AS j ON j.seq = a.job
+    WHERE j.id = ? AND a.name = ?";
+
+pub(super) const COUNTS: &str = "
+    SELECT state, count(*) FROM jobs GROUP BY state";
+
+pub(super) const QUEUES: &str = "
+    SELECT id, account, paused_by, gate_until, gate_code, gate_detail FROM queues";
+
+pub(super) const SAVE_QUEUE: &str = "
+    UPDATE queues SET paused_by = ?, gate_until = ?, gate_code = ?, gate_detail = ?
+    WHERE id = ?;";
+
+pub(super) const KIND_GATES: &str = "
+    SELECT queue, kind, until, code, detail FROM kind_gates";
+
+pub(super) const OPEN_KIND_GATE: &str = "
+    DELETE FROM kind_gates WHERE queue = ? AND kind = ?;";
+
+pub(super) const KEEP_KIND_GATE: &str = "
+    INSERT OR REPLACE INTO kind_gates (queue, kind, until, code, detail)
+    VALUES (?, ?, ?, ?, ?);";
+
+pub(super) const WAKE_KIND: &str = "
+    UPDATE jobs SET run_at = ?, ready = 1
+    WHERE queue = ? AND kind = ? AND state = 0 AND ready = 0 RETURNING seq;";
+
+pub(super) const CREDENTIALS: &str = "
+    SELECT queue, name, generation, salt, value, sent_at, expires_at, renew_at,
+    promised_until, errors, error_code, error_at, error_message, refusals, secrets
+    FROM credentials";
+
+pub(super) const SAVE_CREDENTIAL: &str = "
+    INSERT OR REPLACE INTO credentials (queue, name, generation, salt, value,
+    sent_at, expires_at, renew_at, promised_until, errors, error_code, error_at,
+    error_message, refusals, secrets)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);";
+
+pub(super) const BUCKETS: &str = "
+    SELECT budget, window_ms, boot, start_ms, wall_ms, spent FROM budget_buckets";
+
+pub(super) const DROP_BUCKETS: &str = "
+    DELETE FROM budget_buckets
+    WHERE budget = ? AND (boot <> ? OR wall_ms < ? - 2 * window_ms);";
+
+pub(super) const META: &str = "
+    SELECT value FROM meta WHERE name = ?";
+
+pub(super) const SET_META: &str = "
+    INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?);";
+
+pub(super) const DESCRIBE: &str = "
+    SELECT sqlite_version(), j.journal_mode, s.synchronous
+    FROM pragma_journal_mode AS j, pragma_synchronous AS s;";
