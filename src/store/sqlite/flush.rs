@@ -5,37 +5,27 @@
 //! one text with one list of arguments, and the rows that come back are told apart by the end
 //! mark of each statement.
 
-use std::collections::{HashMap, HashSet};
+mod claim;
+mod enqueue;
+mod settle;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use sqlx::{
-    AssertSqlSafe, Either, Executor, Row as _, SqlSafeStr as _,
+    AssertSqlSafe, Either, Executor, SqlSafeStr as _,
     sqlite::{SqliteArguments, SqliteConnection, SqliteRow},
 };
 
-use super::{encode::Rows, error, read};
-use crate::{
-    store::{
-        BucketRow, Claim, Claimed, Enqueued, NewJob, Settlement, StoreError, StoreResult,
-        batch::{Batch, Flush, Flushed},
-    },
-    types::{JobId, Timestamp},
+use self::{
+    claim::{read_claimed, write_buckets, write_claim},
+    enqueue::{read_enqueued, write_jobs},
+    settle::{read_settled, write_settlements},
 };
-
-const ENQUEUE_KEYS: &str = include_str!("../sql/enqueue_keys.sql");
-const ENQUEUE_JOBS: &str = include_str!("../sql/enqueue_jobs.sql");
-const ENQUEUE_TAGS: &str = include_str!("../sql/enqueue_tags.sql");
-const ENQUEUE_CONFLICTS: &str = include_str!("../sql/enqueue_conflicts.sql");
-pub(super) const SETTLE_CHILDREN: &str = include_str!("../sql/settle_children.sql");
-pub(super) const SETTLE_ATTEMPTS: &str = include_str!("../sql/settle_attempts.sql");
-pub(super) const SETTLE_OBSERVATIONS: &str = include_str!("../sql/settle_observations.sql");
-const SETTLE_ARTIFACTS: &str = include_str!("../sql/settle_artifacts.sql");
-pub(super) const SETTLE_JOBS: &str = include_str!("../sql/settle_jobs.sql");
-pub(super) const CLAIM_PROMOTE: &str = include_str!("../sql/claim_promote.sql");
-pub(super) const CLAIM_JOBS: &str = include_str!("../sql/claim_jobs.sql");
-pub(super) const CLAIM_NEXT: &str = include_str!("../sql/claim_next.sql");
-const BUCKETS: &str = include_str!("../sql/buckets.sql");
+use super::error;
+use crate::store::{
+    StoreError, StoreResult,
+    batch::{Batch, Flush, Flushed},
+};
 
 /// A statement that is not worth folding, with its arguments.
 #[derive(Debug)]
@@ -187,242 +177,4 @@ fn write_custom(script: &mut Script, custom: &mut [Statement]) -> StoreResult<Ve
         }
     }
     Ok(at)
-}
-
-struct EnqueueAt {
-    jobs: usize,
-    /// The first of the conflict statements.
-    conflicts: Option<usize>,
-}
-
-fn write_jobs(script: &mut Script, jobs: &[NewJob]) -> StoreResult<Option<EnqueueAt>> {
-    if jobs.is_empty() {
-        return Ok(None);
-    }
-    let mut rows = Rows::default();
-    for job in jobs {
-        rows.row().job(job);
-    }
-    let rows = rows.finish();
-    if jobs.iter().any(|job| job.key.is_some()) {
-        script.add_rows(ENQUEUE_KEYS, &rows)?;
-    }
-    let at = script.add_rows(ENQUEUE_JOBS, &rows)?;
-    if jobs.iter().any(|job| !job.tags.is_empty()) {
-        script.add_rows(ENQUEUE_TAGS, &rows)?;
-    }
-    let conflicts = if jobs.iter().any(|job| job.key.is_some() || job.uniq.is_some()) {
-        Some(script.add_rows(ENQUEUE_CONFLICTS, &rows)?)
-    } else {
-        None
-    };
-    Ok(Some(EnqueueAt { jobs: at, conflicts }))
-}
-
-fn read_enqueued(
-    at: Option<EnqueueAt>,
-    jobs: &[NewJob],
-    rows: &[Vec<SqliteRow>],
-) -> StoreResult<Vec<Enqueued>> {
-    let Some(at) = at else { return Ok(vec![]) };
-    let stored = &rows[at.jobs];
-    if stored.len() == jobs.len() {
-        return Ok(vec![Enqueued::New; jobs.len()]);
-    }
-    let new: HashSet<JobId> =
-        stored.iter().map(|row| read::job_id(row, 0)).collect::<StoreResult<_>>()?;
-    let mut met: HashMap<usize, Enqueued> = HashMap::new();
-    if let Some(conflicts) = at.conflicts {
-        for row in rows[conflicts].iter().chain(&rows[conflicts + 1]) {
-            let n = usize::try_from(row.get::<i64, _>(0)).unwrap_or(usize::MAX);
-            let id = read::job_id(row, 2)?;
-            let outcome = if row.get::<i64, _>(1) == 1 {
-                Enqueued::Live { id }
-            } else {
-                Enqueued::SameKey { id, same_request: row.get::<i64, _>(3) == 1 }
-            };
-            // A keyed job that met a live twin finds its own key first: the twin is what it met.
-            if jobs.get(n).is_some_and(|job| job.id != id) {
-                met.entry(n).or_insert(outcome);
-            }
-        }
-    }
-    jobs.iter()
-        .enumerate()
-        .map(|(n, job)| {
-            if new.contains(&job.id) {
-                return Ok(Enqueued::New);
-            }
-            met.remove(&n).ok_or_else(|| {
-                StoreError::Unexpected(format!("job {} was neither stored nor met", job.id))
-            })
-        })
-        .collect()
-}
-
-fn write_settlements(script: &mut Script, list: &[Settlement]) -> StoreResult<Option<usize>> {
-    if list.is_empty() {
-        return Ok(None);
-    }
-    let mut parts: [(&str, Rows); 4] = [
-        (SETTLE_CHILDREN, Rows::default()),
-        (SETTLE_ATTEMPTS, Rows::default()),
-        (SETTLE_OBSERVATIONS, Rows::default()),
-        (SETTLE_ARTIFACTS, Rows::default()),
-    ];
-    let mut jobs = Rows::default();
-    for one in list {
-        let [children, attempts, observations, artifacts] = &mut parts;
-        for child in &one.children {
-            let mut row = children.1.row();
-            row.job(child);
-            row.int(one.generation.0).int(super::encode::state_code(one.from)).opt(one.args_rev);
-        }
-        if let Some(history) = &one.history {
-            attempts
-                .1
-                .row()
-                .fence(one)
-                .int(history.started_at.0)
-                .int(one.now.0)
-                .text(history.outcome)
-                .opt_text(history.code.as_deref())
-                .bytes(history.message.as_deref());
-        }
-        if let Some(seen) = &one.observation {
-            observations
-                .1
-                .row()
-                .fence(one)
-                .int(seen.n)
-                .int(one.now.0)
-                .int(seen.polls)
-                .bytes(Some(&seen.status));
-        }
-        if let Some(file) = &one.artifact {
-            artifacts
-                .1
-                .row()
-                .fence(one)
-                .text(&file.name)
-                .text(&file.content_type)
-                .int(file.size)
-                .text(&file.sha256)
-                .bytes(Some(&file.sealed));
-        }
-        write_end(&mut jobs, one);
-    }
-    for (sql, rows) in parts {
-        if !rows.is_empty() {
-            let rows = rows.finish();
-            script.add_rows(sql, &rows)?;
-            // Children that were fenced off are not there to be tagged.
-            if sql == SETTLE_CHILDREN && any_tags(list) {
-                script.add_rows(ENQUEUE_TAGS, &rows)?;
-            }
-        }
-    }
-    Ok(Some(script.add_rows(SETTLE_JOBS, &jobs.finish())?))
-}
-
-fn any_tags(list: &[Settlement]) -> bool {
-    list.iter().flat_map(|one| &one.children).any(|child| !child.tags.is_empty())
-}
-
-fn write_end(jobs: &mut Rows, one: &Settlement) {
-    let ended = one.state.has_ended().then_some(one.now);
-    jobs.row()
-        .fence(one)
-        .int(super::encode::state_code(one.state))
-        .int(one.run_at.0)
-        .int(i64::from(one.ready))
-        .int(one.attempt)
-        .int(i64::from(one.errors))
-        .int(one.polls)
-        .time(one.deadline)
-        .time(ended)
-        .opt_text(one.error.as_ref().map(|error| error.code.as_str()))
-        .time(one.error.as_ref().map(|error| error.at))
-        .bytes(one.error.as_ref().and_then(|error| error.message.as_deref()))
-        .bytes(one.result.as_deref())
-        .int(one.now.0);
-}
-
-fn read_settled(at: Option<usize>, list: &[Settlement], rows: &[Vec<SqliteRow>]) -> Vec<bool> {
-    let Some(at) = at else { return vec![] };
-    if rows[at].len() == list.len() {
-        return vec![true; list.len()];
-    }
-    let done: HashSet<i64> = rows[at].iter().map(|row| row.get(0)).collect();
-    list.iter().map(|one| done.contains(&one.seq)).collect()
-}
-
-/// Bucket rows of this batch and of its claim; the later word on a bucket counts.
-fn write_buckets(
-    script: &mut Script,
-    buckets: &[BucketRow],
-    claim: Option<&Claim>,
-) -> StoreResult<()> {
-    let ahead = claim.map(|claim| claim.buckets.as_slice()).unwrap_or_default();
-    if buckets.is_empty() && ahead.is_empty() {
-        return Ok(());
-    }
-    let mut rows = Rows::default();
-    for bucket in buckets.iter().chain(ahead) {
-        rows.row()
-            .text(&bucket.budget)
-            .int(bucket.window_ms)
-            .text(&bucket.boot)
-            .int(bucket.start_ms)
-            .int(bucket.wall_ms)
-            .int(bucket.spent);
-    }
-    script.bind(rows.finish().0)?;
-    script.add(BUCKETS);
-    Ok(())
-}
-
-struct ClaimAt {
-    promote: Option<usize>,
-    jobs: Option<usize>,
-    next: usize,
-}
-
-fn write_claim(script: &mut Script, claim: Option<&Claim>) -> StoreResult<Option<ClaimAt>> {
-    let Some(claim) = claim else { return Ok(None) };
-    let mut promote = None;
-    if claim.promote > 0 {
-        script.bind(claim.now.0)?;
-        script.bind(i64::from(claim.promote))?;
-        promote = Some(script.add(CLAIM_PROMOTE));
-    }
-    let mut jobs = None;
-    let most = claim.allowances.iter().map(|one| one.count).max().unwrap_or(0);
-    if most > 0 {
-        let mut rows = Rows::default();
-        for one in &claim.allowances {
-            rows.row().int(one.queue).int(i64::from(one.count)).int(i64::from(one.max_priority));
-        }
-        script.bind(claim.lease_until.0)?;
-        script.bind(claim.now.0)?;
-        script.bind(rows.finish().0)?;
-        script.bind(i64::from(most))?;
-        jobs = Some(script.add(CLAIM_JOBS));
-    }
-    Ok(Some(ClaimAt { promote, jobs, next: script.add(CLAIM_NEXT) }))
-}
-
-fn read_claimed(at: Option<ClaimAt>, rows: &[Vec<SqliteRow>]) -> StoreResult<Option<Claimed>> {
-    let Some(at) = at else { return Ok(None) };
-    let mut promoted: Vec<i64> =
-        at.promote.map(|n| rows[n].iter().map(|row| row.get(0)).collect()).unwrap_or_default();
-    promoted.sort_unstable();
-    promoted.dedup();
-    let jobs = match at.jobs {
-        Some(n) => rows[n].iter().map(read::claimed_job).collect::<StoreResult<_>>()?,
-        None => vec![],
-    };
-    let next_due =
-        rows[at.next].first().and_then(|row| row.get::<Option<i64>, _>(0)).map(Timestamp);
-    Ok(Some(Claimed { jobs, promoted, next_due }))
 }
