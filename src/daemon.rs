@@ -88,16 +88,16 @@ impl StartError {
 pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
     let env = config::process_env();
     let overrides = options.socket.as_deref().map(socket_flag);
-    let inputs = Inputs {
-        file: options.config.as_deref(),
-        env: &env,
-        overrides: overrides.as_slice(),
-    };
+    let inputs =
+        Inputs { file: options.config.as_deref(), env: &env, overrides: overrides.as_slice() };
     let config = Config::load(&inputs)?;
     logging::start(config.log.format, &config.log.filter).map_err(StartError::Log)?;
     emit(
         Name::DaemonStarted,
-        &Event { detail: Some(concat!("attendant ", env!("CARGO_PKG_VERSION"))), ..Event::default() },
+        &Event {
+            detail: Some(concat!("attendant ", env!("CARGO_PKG_VERSION"))),
+            ..Event::default()
+        },
     );
     let registry = Registry::load(config.jobs_dir.as_deref())?;
     let plan = catalog::plan(&config, registry, &env, Visibility::Service)?;
@@ -211,7 +211,7 @@ impl Daemon {
 
     /// Drains: nothing new is begun, what runs may end, the rest is given back unspent.
     async fn stop(self, again: &mut Signals) {
-        let Self { engine, .. } = &self;
+        let engine = Arc::clone(&self.engine);
         let detail = format!("{} attempts are running", engine.running.count());
         emit(Name::DaemonDraining, &Event { detail: Some(&detail), ..Event::default() });
         engine.drain();

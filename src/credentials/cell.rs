@@ -71,6 +71,8 @@ struct State {
     retry_at: Option<Timestamp>,
     /// The words of the last error, in clear.
     words: Option<String>,
+    /// Fresh values in a row that a provider refused.
+    distrust: u32,
 }
 
 impl State {
@@ -266,6 +268,26 @@ impl Cell {
         state.row.as_ref().is_some_and(|row| {
             row.refusals >= REFUSALS && row.secrets.as_ref() == Some(fingerprint)
         })
+    }
+
+    /// Whether a login was refused with secrets other than these.
+    #[must_use]
+    pub fn refused_others(&self, fingerprint: &Hash16) -> bool {
+        let state = self.state();
+        let row = state.row.as_ref();
+        row.is_some_and(|row| row.refusals > 0 && row.secrets.as_ref() != Some(fingerprint))
+    }
+
+    /// A request with this credential was answered as it should be.
+    pub fn trusted(&self) {
+        self.state().distrust = 0;
+    }
+
+    /// A request with a fresh value was refused; how often that happened in a row.
+    pub fn distrusted(&self) -> u32 {
+        let mut state = self.state();
+        state.distrust = state.distrust.saturating_add(1);
+        state.distrust
     }
 
     /// Stores a new value, durably, before anybody may use it.

@@ -113,6 +113,8 @@ struct Planned {
     most: u32,
     /// Nothing but slots limited it, so fewer jobs than asked for means that there are no more.
     whole: bool,
+    /// All slots are taken: it goes on as soon as one is free.
+    short: bool,
     probe: bool,
 }
 
@@ -227,14 +229,15 @@ impl Dispatcher {
 
     /// Each hot queue's allowance, beginning after the one that was last in the round before.
     fn plan(&mut self, now: Timestamp, buckets: &mut Vec<BucketRow>) -> Vec<Planned> {
-        let after: Vec<QueueId> = self.hot.range(self.cursor + 1..).map(|(id, _)| *id).collect();
-        let before: Vec<QueueId> = self.hot.range(..=self.cursor).map(|(id, _)| *id).collect();
+        let open = |(queue, until): (&QueueId, &Option<Timestamp>)| {
+            until.is_none_or(|until| now >= until).then_some(*queue)
+        };
+        let after = self.hot.range(self.cursor + 1..).filter_map(open);
+        let before = self.hot.range(..=self.cursor).filter_map(open);
+        let queues: Vec<QueueId> = after.chain(before).take(QUEUES).collect();
         let mut free = self.free_slots();
         let mut planned = vec![];
-        for queue in after.into_iter().chain(before).take(QUEUES) {
-            if self.hot.get(&queue).copied().flatten().is_some_and(|until| now < until) {
-                continue;
-            }
+        for queue in queues {
             let Some(account) = self.engine.catalog().by_queue(queue).cloned() else {
                 // Its account is not configured any more; a reload makes it hot again.
                 self.hot.remove(&queue);
@@ -293,6 +296,7 @@ impl Dispatcher {
             Admit::One => (vec![Allowance { count: 1, ..allowances[0] }], 1, true),
             Admit::Wait(until) => return Err(Some(until.unwrap_or(now.plus(LONGEST_SLEEP)))),
         };
+        let short = slots == 0 && blocked.is_none();
         let whole = !probe && allowances.first().is_some_and(|one| one.max_priority == 3);
         let taken = match engine.budgets.take(&account.budget, most) {
             Some((taken, rows)) => {
@@ -302,7 +306,7 @@ impl Dispatcher {
             }
             None => return Err(engine.budgets.next_free(&account.budget, Class::Call)),
         };
-        Ok(Planned { account: Arc::clone(account), allowances, taken, most, whole, probe })
+        Ok(Planned { account: Arc::clone(account), allowances, taken, most, whole, short, probe })
     }
 
     /// One account may hold three quarters of the slots while there are others: a provider that
@@ -342,7 +346,7 @@ impl Dispatcher {
         let queue = one.account.queue;
         if count < one.most && one.whole {
             self.hot.remove(&queue);
-        } else if count == 0 {
+        } else if count == 0 && !one.short {
             // There may be jobs that were not allowed; soon enough for budgets and credentials.
             let now = self.engine.clock.wall();
             let again = self

@@ -112,7 +112,21 @@ impl Engine {
             outbound,
         };
         engine.ensure_renewals().await?;
+        engine.forgive_changed_secrets().await?;
         Ok(Arc::new(engine))
+    }
+
+    /// Secrets that were refused and have been changed since are tried at once.
+    async fn forgive_changed_secrets(&self) -> StoreResult<()> {
+        let catalog = self.catalog();
+        for cell in self.credentials.all() {
+            let Some(account) = catalog.account(&cell.account) else { continue };
+            if cell.refused_others(&account.fingerprint) {
+                cell.forgive(&*self.store).await?;
+                self.wake_renewal(cell.queue, &cell.name).await?;
+            }
+        }
+        Ok(())
     }
 
     #[must_use]

@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Engine, budgets::Taken, catalog::Account};
 use crate::{
-    credentials::cell::{Held, Unavailable},
+    credentials::cell::{Failure, Held, Unavailable},
     definition::{Auth, EvalError, Expr, Rendered, RequestTemplate, Vars},
     outbound::{Answer, Manner, SendError},
     policy::{
+        backoff,
         classify::{self, Ambiguous, Asked, Ended, Verdict},
         codes::Code,
         retry_after::RetryAfter,
@@ -129,12 +130,15 @@ impl Sender<'_> {
             let (verdict, outcome) = self.once(ask, &rendered, &vars).await?;
             match verdict {
                 Verdict::Success => {
+                    self.trust(&held);
                     return outcome.map_err(|words| Stopped::Verdict { verdict, words });
                 }
                 Verdict::Unauthorized if !held.is_empty() => {
                     self.drop_credentials(&held).await?;
                     if !first {
-                        return Err(Stopped::Unauthorized { words: words_of(&outcome, &[]) });
+                        let words = words_of(&outcome, &self.secrets(&held));
+                        self.distrust(&held).await?;
+                        return Err(Stopped::Unauthorized { words });
                     }
                     first = false;
                 }
@@ -177,6 +181,35 @@ impl Sender<'_> {
                     .await
                     .map_err(|error| Stopped::Store(error.to_string()))?;
             }
+        }
+        Ok(())
+    }
+
+    fn trust(&self, held: &BTreeMap<String, Held>) {
+        for name in held.keys() {
+            if let Some(cell) = self.engine.credentials.cell(self.account.queue, name) {
+                cell.trusted();
+            }
+        }
+    }
+
+    /// A fresh credential was refused too. Before the next one is asked for there is a wait that
+    /// grows, and nothing is sent for the account meanwhile.
+    async fn distrust(&self, held: &BTreeMap<String, Held>) -> Result<(), Stopped> {
+        let (engine, now) = (self.engine, self.engine.clock.wall());
+        for name in held.keys() {
+            let Some(cell) = engine.credentials.cell(self.account.queue, name) else { continue };
+            let errors = cell.distrusted();
+            let failure = Failure {
+                now,
+                code: Code::Unauthorized,
+                words: "the provider refuses requests with a fresh credential",
+                retry_at: Some(backoff::renewal_retry(now, None, errors, rand::random())),
+                refused: None,
+            };
+            cell.fail(&*engine.store, &engine.vault, failure)
+                .await
+                .map_err(|error| Stopped::Store(error.to_string()))?;
         }
         Ok(())
     }

@@ -24,8 +24,8 @@ use crate::{
         settle::{self, AttemptEnd, JobCounters, Transition},
     },
     store::{
-        ClaimedJob, Hash16, JobRow, JobSeq, NewArtifact, NewAttempt, NewJob, NewObservation,
-        Parentage, Settlement, StoreError, StoredError,
+        ClaimedJob, Hash16, JobRow, JobSeq, KindId, NewArtifact, NewAttempt, NewJob,
+        NewObservation, Parentage, Settlement, StoreError, StoredError,
     },
     telemetry::events::{Event, Name, emit},
     types::{Generation, JobId, JobState, Timestamp},
@@ -49,10 +49,11 @@ impl Settling<'_> {
         loop {
             let now = self.engine.clock.wall();
             let (settlement, transition) = self.draft(&outcome, &args, args_rev, now);
+            let news = News::of(&settlement, &outcome);
             match self.engine.store.settle(vec![settlement]).await {
                 Ok(done) if done.first() == Some(&true) => {
                     self.engine.store_works(None);
-                    self.tell(&transition, now);
+                    self.tell(&transition, &news, now);
                     return;
                 }
                 Ok(_) => match self.reread().await {
@@ -136,7 +137,7 @@ impl Settling<'_> {
         let counters = JobCounters {
             errors: self.job.errors,
             max_errors: self.kind().map(|_| self.job.max_errors),
-            last_code: None,
+            last_code: self.job.last_code.as_ref().and_then(|code| code.parse().ok()),
             deadline: self.job.deadline,
             follow,
         };
@@ -300,9 +301,10 @@ impl Settling<'_> {
         );
     }
 
-    fn tell(&self, transition: &Transition, now: Timestamp) {
+    fn tell(&self, transition: &Transition, news: &News, now: Timestamp) {
         let job = self.job;
         self.after(transition, now);
+        self.tell_news(news);
         let name = match (transition.state, transition.code) {
             (JobState::Completed, _) => Name::JobCompleted,
             (JobState::Dead, _) => Name::JobDead,
@@ -333,6 +335,38 @@ impl Settling<'_> {
         );
     }
 
+    /// The changes that came with the end: a new status, new jobs.
+    fn tell_news(&self, news: &News) {
+        let kind = self.catalog.kind(self.job.kind).map(KindRef::name);
+        let account = self.catalog.by_queue(self.job.queue).map(|account| account.name.as_str());
+        if let Some(status) = &news.status {
+            emit(
+                Name::JobStatusChanged,
+                &Event {
+                    job_id: Some(self.job.id),
+                    kind: kind.as_deref(),
+                    account,
+                    status: Some(status),
+                    ..Event::default()
+                },
+            );
+        }
+        for (id, kind, run_at) in &news.children {
+            let kind = self.catalog.kind(*kind).map(KindRef::name);
+            emit(
+                Name::JobEnqueued,
+                &Event {
+                    job_id: Some(*id),
+                    kind: kind.as_deref(),
+                    account,
+                    next_run_at: Some(*run_at),
+                    actor: Some("attendant"),
+                    ..Event::default()
+                },
+            );
+        }
+    }
+
     /// Who must hear of it: the dispatcher of new dates, waiters of ends.
     fn after(&self, transition: &Transition, now: Timestamp) {
         match transition.run_at {
@@ -360,6 +394,27 @@ impl Settling<'_> {
                 ..Event::default()
             },
         );
+    }
+}
+
+/// What a settlement brings beside its state, kept for the events that follow it.
+struct News {
+    status: Option<String>,
+    children: Vec<(JobId, KindId, Timestamp)>,
+}
+
+impl News {
+    fn of(settlement: &Settlement, outcome: &Outcome) -> Self {
+        let changed = settlement.observation.is_some();
+        let status = outcome.status.clone().flatten().unwrap_or_else(|| "unknown".to_owned());
+        Self {
+            status: changed.then_some(status),
+            children: settlement
+                .children
+                .iter()
+                .map(|child| (child.id, child.kind, child.run_at))
+                .collect(),
+        }
     }
 }
 

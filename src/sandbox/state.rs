@@ -33,6 +33,8 @@ pub struct Counters {
     pub tokens_issued: u64,
     /// Orders billed, by the person they are for: more than one is a double order.
     pub orders: BTreeMap<String, u64>,
+    /// The applicant's id of each person's last order, as the provider's portal would show it.
+    pub applicants: BTreeMap<String, String>,
     /// How often each applicant was asked for.
     pub polls: BTreeMap<String, u64>,
     /// By method and route: `GET /api/v1/{industry}/applicants/{id}/`.
@@ -165,8 +167,10 @@ impl Shared {
         Err(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
     }
 
-    pub(super) fn count_order(&self, person: &str) {
-        *self.inner().counters.orders.entry(person.to_owned()).or_default() += 1;
+    pub(super) fn count_order(&self, person: &str, applicant: &str) {
+        let counters = &mut self.inner().counters;
+        *counters.orders.entry(person.to_owned()).or_default() += 1;
+        counters.applicants.insert(person.to_owned(), applicant.to_owned());
     }
 
     pub(super) fn count_poll(&self, applicant: &str) {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    BucketRow, Claim, Claimed, Enqueued, Hash16, NewJob, QueueId, Settlement, StoreError,
+    BucketRow, Claim, Claimed, Enqueued, Hash16, JobSeq, NewJob, QueueId, Settlement, StoreError,
     StoreResult,
 };
 
@@ -83,8 +83,14 @@ impl<F: Flush> Writer<F> {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Settlements of one job are done one after the other, so that the later one meets the
+    /// earlier: of one claim, only the first counts.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> StoreResult<Vec<bool>> {
-        self.ask(|answer| Request::Settle(settlements, answer)).await
+        let mut outcomes = Vec::with_capacity(settlements.len());
+        for run in without_repeated_jobs(settlements) {
+            outcomes.extend(self.ask(|answer| Request::Settle(run, answer)).await?);
+        }
+        Ok(outcomes)
     }
 
     pub async fn custom(&self, statement: F::Custom) -> StoreResult<Vec<F::Row>> {
@@ -135,6 +141,22 @@ fn without_repeats(jobs: Vec<NewJob>) -> Vec<Vec<NewJob>> {
     runs
 }
 
+/// Splits settlements into runs in which no job stands twice.
+fn without_repeated_jobs(settlements: Vec<Settlement>) -> Vec<Vec<Settlement>> {
+    let mut runs = vec![];
+    let mut run = vec![];
+    let mut seen = HashSet::new();
+    for one in settlements {
+        if !seen.insert(one.seq) {
+            runs.push(std::mem::take(&mut run));
+            seen = HashSet::from([one.seq]);
+        }
+        run.push(one);
+    }
+    runs.push(run);
+    runs
+}
+
 /// The keys that a transaction has already.
 #[derive(Default)]
 struct Seen(HashSet<(QueueId, Hash16)>);
@@ -176,6 +198,8 @@ struct Gathering<C, R> {
     batch: Batch<C>,
     waiting: Waiting<R>,
     seen: Seen,
+    /// Jobs that this transaction settles.
+    settling: HashSet<JobSeq>,
     close: Option<Answer<()>>,
 }
 
@@ -197,6 +221,7 @@ impl<C, R> Gathering<C, R> {
                 claim: None,
             },
             seen: Seen::default(),
+            settling: HashSet::new(),
             close: None,
         }
     }
@@ -209,6 +234,10 @@ impl<C, R> Gathering<C, R> {
     fn take(&mut self, request: Request<C, R>) -> Option<Request<C, R>> {
         match request {
             Request::Settle(list, answer) => {
+                if list.iter().any(|one| self.settling.contains(&one.seq)) {
+                    return Some(Request::Settle(list, answer));
+                }
+                self.settling.extend(list.iter().map(|one| one.seq));
                 self.waiting.settle.push((list.len(), answer));
                 self.batch.settle.extend(list);
             }

@@ -120,6 +120,8 @@ pub struct ClaimedJob {
     pub args_rev: i64,
     /// The last observed status with its number, sealed.
     pub observation: Option<(i64, Vec<u8>)>,
+    /// Of the last error, however long ago.
+    pub last_code: Option<String>,
 }
 
 /// An error as kept: code in clear, words sealed.

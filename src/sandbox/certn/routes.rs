@@ -99,7 +99,7 @@ async fn order(
     let body = ordered(&headers, &body)?;
     let applicant = random_uuid().to_string();
     let now = certn.shared.clock.now().boot_ms;
-    certn.shared.count_order(&person(&body).unwrap_or_else(|| applicant.clone()));
+    certn.shared.count_order(&person(&body).unwrap_or_else(|| applicant.clone()), &applicant);
     certn.applicants.add(industry, applicant.clone(), now);
     let status = certn.applicants.status(industry, &applicant, now)?;
     let created = certn.shared.clock.wall().to_string();

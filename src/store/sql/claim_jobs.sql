@@ -14,4 +14,5 @@ RETURNING seq, id, queue, kind, priority, generation, attempt, errors, max_error
   CASE WHEN root IS NULL THEN salt ELSE (SELECT r.salt FROM jobs AS r WHERE r.seq = jobs.root) END,
   args, args_rev,
   (SELECT max(o.n) FROM observations AS o WHERE o.job = jobs.seq),
-  (SELECT o.status FROM observations AS o WHERE o.job = jobs.seq ORDER BY o.n DESC LIMIT 1);
+  (SELECT o.status FROM observations AS o WHERE o.job = jobs.seq ORDER BY o.n DESC LIMIT 1),
+  error_code;

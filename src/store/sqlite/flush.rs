@@ -106,9 +106,11 @@ impl Script {
     }
 }
 
-/// Comments of ours hold no `;`, and no string literal does.
+/// A `;` in a comment ends nothing. Comments of ours have lines of their own, and no string
+/// literal holds a `;`.
 fn statements_in(sql: &str) -> usize {
-    sql.matches(';').count()
+    let code = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+    code.map(|line| line.matches(';').count()).sum()
 }
 
 #[async_trait]
@@ -231,7 +233,7 @@ fn read_enqueued(
         stored.iter().map(|row| read::job_id(row, 0)).collect::<StoreResult<_>>()?;
     let mut met: HashMap<usize, Enqueued> = HashMap::new();
     if let Some(conflicts) = at.conflicts {
-        for row in rows[conflicts + 1].iter().chain(&rows[conflicts + 2]) {
+        for row in rows[conflicts].iter().chain(&rows[conflicts + 1]) {
             let n = usize::try_from(row.get::<i64, _>(0)).unwrap_or(usize::MAX);
             let id = read::job_id(row, 2)?;
             let outcome = if row.get::<i64, _>(1) == 1 {
@@ -239,7 +241,7 @@ fn read_enqueued(
             } else {
                 Enqueued::SameKey { id, same_request: row.get::<i64, _>(3) == 1 }
             };
-            // A keyed job that met a live twin holds a key row of its own: that is the twin's.
+            // A keyed job that met a live twin finds its own key first: the twin is what it met.
             if jobs.get(n).is_some_and(|job| job.id != id) {
                 met.entry(n).or_insert(outcome);
             }
@@ -312,10 +314,19 @@ fn write_settlements(script: &mut Script, list: &[Settlement]) -> StoreResult<Op
     }
     for (sql, rows) in parts {
         if !rows.is_empty() {
-            script.add_rows(sql, &rows.finish())?;
+            let rows = rows.finish();
+            script.add_rows(sql, &rows)?;
+            // Children that were fenced off are not there to be tagged.
+            if sql == SETTLE_CHILDREN && any_tags(list) {
+                script.add_rows(ENQUEUE_TAGS, &rows)?;
+            }
         }
     }
     Ok(Some(script.add_rows(SETTLE_JOBS, &jobs.finish())?))
+}
+
+fn any_tags(list: &[Settlement]) -> bool {
+    list.iter().flat_map(|one| &one.children).any(|child| !child.tags.is_empty())
 }
 
 fn write_end(jobs: &mut Rows, one: &Settlement) {

@@ -91,6 +91,7 @@ pub(super) fn claimed_job(row: &SqliteRow) -> StoreResult<ClaimedJob> {
         args: row.get(17),
         args_rev: row.get(18),
         observation: observed.map(|n| (n, row.get(20))),
+        last_code: row.get(21),
     })
 }
 

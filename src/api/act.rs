@@ -1,0 +1,99 @@
+//! What people do to a job: cancel, retry, resolve.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::State, response::Response};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    Api, access::Peer, body, jobs::Id, json, problem::Problem, query::NoParams, view::OpenJob,
+};
+use crate::{
+    engine::actions::{Cancelled, Resolve},
+    types::JobId,
+};
+
+/// The job as it is now.
+async fn job(api: &Api, id: JobId, status: StatusCode) -> Result<Response, Problem> {
+    let row = api.find(id).await?;
+    let job = OpenJob::open(&api.engine, row).await?.with_result(&api.engine).await?;
+    Ok(json::answer(status, &job.view()))
+}
+
+/// 202 where a running attempt is told to end, which may take as long as its request.
+pub async fn cancel(
+    State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
+    Id(id): Id,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    let done = api.engine.cancel(id, &caller.name).await.map_err(|no| api.refusal(no))?;
+    let status = match done {
+        Cancelled::Now => StatusCode::OK,
+        Cancelled::Asked => StatusCode::ACCEPTED,
+    };
+    job(&api, id, status).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Retry {
+    #[serde(default)]
+    resend: bool,
+}
+
+pub async fn retry(
+    State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
+    Id(id): Id,
+    _: NoParams,
+    headers: HeaderMap,
+    request: Body,
+) -> Result<Response, Problem> {
+    let request = body::read(&headers, request, body::MAX_BODY).await?;
+    let Retry { resend } = body::parse(&request)?;
+    api.engine.retry(id, resend, &caller.name).await.map_err(|no| api.refusal(no))?;
+    job(&api, id, StatusCode::OK).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Word {
+    /// What the provider's side shows.
+    happened: Option<Value>,
+    #[serde(default)]
+    not_sent: bool,
+}
+
+impl Word {
+    fn read(self) -> Result<Resolve, Problem> {
+        match (self.happened, self.not_sent) {
+            (Some(response), false) => Ok(Resolve::Happened(response)),
+            (None, true) => Ok(Resolve::NotSent),
+            (Some(_), true) => {
+                Err(Problem::field("not_sent", "either it happened or it was not sent"))
+            }
+            (None, false) => Err(Problem::field(
+                "",
+                "say `{\"happened\": <the response as the provider's side shows it>}` or \
+                 `{\"not_sent\": true}`",
+            )),
+        }
+    }
+}
+
+pub async fn resolve(
+    State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
+    Id(id): Id,
+    _: NoParams,
+    headers: HeaderMap,
+    request: Body,
+) -> Result<Response, Problem> {
+    let request = body::read(&headers, request, body::MAX_BODY).await?;
+    let word = body::parse::<Word>(&request)?.read()?;
+    api.engine.resolve(id, word, &caller.name).await.map_err(|no| api.refusal(no))?;
+    job(&api, id, StatusCode::OK).await
+}

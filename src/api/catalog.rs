@@ -1,0 +1,99 @@
+//! What can be asked for: kinds, definitions, schedules.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    Api, json,
+    problem::{Kind, Problem},
+    query::NoParams,
+};
+use crate::definition::{self, Provider, Repeat};
+
+const TOML: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+#[derive(Serialize)]
+struct JobKind<'a> {
+    name: &'a str,
+    provider: &'a str,
+    title: &'a str,
+    shape: &'static str,
+    /// `safe`, or `never`: such a kind needs a key.
+    repeat: &'static str,
+    args: Value,
+}
+
+pub async fn kinds(State(api): State<Arc<Api>>, _: NoParams) -> Response {
+    let catalog = api.engine.catalog();
+    let kinds: Vec<JobKind<'_>> =
+        catalog.registry.kinds().map(|(_, kind)| describe(kind)).collect();
+    json::ok(&json!({ "kinds": kinds }))
+}
+
+fn describe(kind: &definition::Kind) -> JobKind<'_> {
+    JobKind {
+        name: &kind.name,
+        provider: &kind.provider,
+        title: &kind.title,
+        shape: kind.shape.name(),
+        repeat: match kind.repeat {
+            Repeat::Safe => "safe",
+            Repeat::Never => "never",
+        },
+        args: kind.args.describe(),
+    }
+}
+
+#[derive(Serialize)]
+struct Definition<'a> {
+    provider: &'a str,
+    title: &'a str,
+    /// Where it comes from: a path, or `built-in certn.toml`.
+    file: String,
+    kinds: Vec<&'a str>,
+    credentials: Vec<&'a str>,
+}
+
+pub async fn definitions(State(api): State<Arc<Api>>, _: NoParams) -> Response {
+    let catalog = api.engine.catalog();
+    let definitions: Vec<Definition<'_>> =
+        catalog.registry.providers().map(|one| summary(one)).collect();
+    json::ok(&json!({ "definitions": definitions }))
+}
+
+fn summary(provider: &Provider) -> Definition<'_> {
+    Definition {
+        provider: &provider.name,
+        title: &provider.title,
+        file: provider.file.display().to_string(),
+        kinds: provider.kinds.values().map(|kind| kind.name.as_str()).collect(),
+        credentials: provider.credentials.keys().map(String::as_str).collect(),
+    }
+}
+
+/// The text of the definition in force, comments included.
+pub async fn definition(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    let catalog = api.engine.catalog();
+    let provider = catalog.registry.provider(&name).ok_or_else(|| {
+        let known: Vec<&str> = catalog.registry.providers().map(|one| one.name.as_str()).collect();
+        let words = format!("there is no definition of `{name}`; known: {}", known.join(", "));
+        Problem::new(Kind::NotFound, words)
+    })?;
+    Ok(json::with_type(StatusCode::OK, TOML, provider.source_toml.clone()))
+}
+
+/// There is no scheduler yet, so there are no schedules.
+pub async fn schedules(_: NoParams) -> Response {
+    json::ok(&json!({ "schedules": [] }))
+}

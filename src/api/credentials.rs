@@ -1,0 +1,90 @@
+//! Credentials: their state, and their values for those who may have them.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use http::{HeaderValue, StatusCode, header};
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+
+use super::{
+    Api, json,
+    problem::Problem,
+    query::{self, NoParams, Raw},
+};
+use crate::{credentials::cell::CredentialView, types::Timestamp};
+
+const DEFAULT_MIN_TTL: Duration = Duration::from_mins(1);
+const LONGEST_TTL: Duration = Duration::from_hours(24 * 366);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(1);
+
+#[derive(Serialize)]
+struct List {
+    credentials: Vec<CredentialView>,
+}
+
+pub async fn list(State(api): State<Arc<Api>>, _: NoParams) -> Response {
+    let now = api.engine.clock.wall();
+    let credentials = api.engine.credentials.all().iter().map(|cell| cell.view(now)).collect();
+    json::ok(&List { credentials })
+}
+
+pub async fn get(
+    State(api): State<Arc<Api>>,
+    Path((account, name)): Path<(String, String)>,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    view(&api, &account, &name, StatusCode::OK)
+}
+
+fn view(api: &Api, account: &str, name: &str, status: StatusCode) -> Result<Response, Problem> {
+    let cell = api.engine.cell(account, name).map_err(|no| api.refusal(no))?;
+    Ok(json::answer(status, &cell.view(api.engine.clock.wall())))
+}
+
+/// A value in clear.
+#[derive(Serialize)]
+struct Usable<'a> {
+    value: &'a str,
+    expires_at: Option<Timestamp>,
+    generation: i64,
+}
+
+pub async fn value(
+    State(api): State<Arc<Api>>,
+    Path((account, name)): Path<(String, String)>,
+    query: Raw,
+) -> Result<Response, Problem> {
+    let mut params = query.only(&["min_ttl", "timeout"]);
+    let min_ttl = params.take("min_ttl", |text| query::duration(text, LONGEST_TTL));
+    let timeout = params.take("timeout", |text| query::duration(text, LONGEST_TIMEOUT));
+    params.done()?;
+    let min_ttl = min_ttl.unwrap_or(DEFAULT_MIN_TTL);
+    let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let held = tokio::select! {
+        held = api.engine.credential_value(&account, &name, min_ttl, timeout) => held,
+        () = api.stopping.cancelled() => return Err(Problem::draining()),
+    };
+    let held = held.map_err(|no| api.refusal(no))?;
+    let mut response = json::ok(&Usable {
+        value: held.value.expose_secret(),
+        expires_at: held.expires_at,
+        generation: held.generation,
+    });
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// 202: the renewal is on its way, its end shows in the credential.
+pub async fn renew(
+    State(api): State<Arc<Api>>,
+    Path((account, name)): Path<(String, String)>,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    api.engine.renew(&account, &name).await.map_err(|no| api.refusal(no))?;
+    view(&api, &account, &name, StatusCode::ACCEPTED)
+}

@@ -1,0 +1,90 @@
+//! Alive, and ready or why not.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Api, json, query::NoParams};
+use crate::{
+    engine::{Engine, catalog::KindRef},
+    policy::gate,
+    types::Timestamp,
+};
+
+/// Answers as long as requests are served at all.
+pub async fn alive() -> Response {
+    json::ok(&json!({ "status": "alive" }))
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Reason {
+    code: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+}
+
+pub async fn ready(State(api): State<Arc<Api>>, _: NoParams) -> Response {
+    let now = api.engine.clock.wall();
+    let mut reasons = daemon(&api);
+    reasons.extend(credentials(&api.engine, now));
+    reasons.extend(queues(&api.engine, now));
+    if reasons.is_empty() {
+        return json::ok(&json!({ "status": "ready" }));
+    }
+    let body = json!({ "status": "not_ready", "reasons": reasons });
+    json::answer(StatusCode::SERVICE_UNAVAILABLE, &body)
+}
+
+fn daemon(api: &Api) -> Vec<Reason> {
+    let mut reasons = vec![];
+    let mut reason = |code, detail| reasons.push(Reason { code, detail, account: None });
+    if api.engine.is_draining() || api.stopping.is_cancelled() {
+        reason("draining", "the daemon is stopping".to_owned());
+    }
+    if let Some(words) = api.engine.store_trouble() {
+        reason("store", words);
+    }
+    reasons
+}
+
+fn credentials(engine: &Engine, now: Timestamp) -> Vec<Reason> {
+    let unusable = |view: &crate::credentials::cell::CredentialView| {
+        let code = match view.state {
+            "missing" => "credential_missing",
+            "locked_out" => "credential_locked_out",
+            _ => return None,
+        };
+        let mut detail = format!("{}/{} is {}", view.account, view.name, view.state);
+        if let Some(error) = &view.last_error {
+            let words = error.message.as_deref().unwrap_or("no details are known");
+            detail = format!("{detail}: {}: {words}", error.code);
+        }
+        Some(Reason { code, detail, account: Some(view.account.clone()) })
+    };
+    engine.credentials.all().iter().filter_map(|cell| unusable(&cell.view(now))).collect()
+}
+
+/// A pause is somebody's wish and Retry-After a provider's: neither makes the daemon unready.
+fn queues(engine: &Engine, now: Timestamp) -> Vec<Reason> {
+    let catalog = engine.catalog();
+    let mut reasons = vec![];
+    for account in catalog.accounts.values() {
+        let mut reason = |code, detail| {
+            let account = Some(account.name.clone());
+            reasons.push(Reason { code, detail, account });
+        };
+        if let Some((gate::Reason::Breaker, hold)) = engine.gates.gate_of(account.queue, now) {
+            reason("breaker_open", format!("{}: {}", account.name, hold.detail));
+        }
+        for (kind, detail) in engine.gates.shut_kinds(account.queue) {
+            let kind = catalog.kind(kind).map_or_else(String::new, KindRef::name);
+            reason("provider_changed", format!("{}: {kind}: {detail}", account.name));
+        }
+    }
+    reasons
+}

@@ -1,0 +1,166 @@
+//! Looking at jobs: the list, one job, its result, its artifacts.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, Path, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use serde::Serialize;
+
+use super::{
+    Api, detail, json,
+    problem::{Kind, Problem},
+    query::{self, NoParams, Raw},
+    view::{JobView, OpenJob},
+};
+use crate::{
+    credentials::vault::{self, Part},
+    engine::enqueue::parse_id,
+    store::{JobFilter, StoredArtifact, StoredResult},
+    types::{JobId, JobState, Timestamp},
+};
+
+const PARAMS: [&str; 8] = ["state", "kind", "account", "tag", "code", "since", "limit", "cursor"];
+const DEFAULT_LIMIT: u32 = 50;
+
+/// The id in a route. What is no id names no job.
+#[derive(Debug, Clone, Copy)]
+pub struct Id(pub JobId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let segments = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Path(segments) = segments.map_err(|error| no_such(error.body_text()))?;
+        let text = segments.first().map_or("", |(_, text)| text);
+        parse_id(text).map(Self).map_err(no_such)
+    }
+}
+
+fn no_such(words: String) -> Problem {
+    Problem::new(Kind::NotFound, words)
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    jobs: Vec<JobView<'a>>,
+    /// The last job's id, where there are more.
+    cursor: Option<JobId>,
+}
+
+pub async fn list(State(api): State<Arc<Api>>, query: Raw) -> Result<Response, Problem> {
+    let filter = filter(query, api.engine.clock.wall())?;
+    let limit = filter.limit as usize;
+    // One more, to know whether there are more.
+    let filter = JobFilter { limit: filter.limit + 1, ..filter };
+    let mut rows = api.engine.store.jobs(filter).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let cursor = rows.last().map(|row| row.id).filter(|_| more);
+    let mut jobs = Vec::with_capacity(rows.len());
+    for row in rows {
+        jobs.push(OpenJob::open(&api.engine, row).await?);
+    }
+    Ok(json::ok(&List { jobs: jobs.iter().map(OpenJob::view).collect(), cursor }))
+}
+
+fn filter(query: Raw, now: Timestamp) -> Result<JobFilter, Problem> {
+    let mut params = query.only(&PARAMS);
+    let filter = JobFilter {
+        state: params.take("state", str::parse),
+        kind: params.text("kind"),
+        account: params.text("account"),
+        tag: params.text("tag"),
+        code: params.text("code"),
+        since: params.take("since", |text| query::since(text, now)),
+        before: params.take("cursor", parse_id),
+        limit: params.take("limit", query::limit).unwrap_or(DEFAULT_LIMIT),
+    };
+    params.done()?;
+    Ok(filter)
+}
+
+pub async fn get(
+    State(api): State<Arc<Api>>,
+    Id(id): Id,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    let row = api.find(id).await?;
+    Ok(json::raw(StatusCode::OK, detail::of(&api.engine, row).await?))
+}
+
+pub async fn result(
+    State(api): State<Arc<Api>>,
+    Id(id): Id,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    let stored = api.engine.store.result(id).await?.ok_or_else(|| unknown(id))?;
+    let StoredResult { state, salt, result, .. } = stored;
+    if state != JobState::Completed {
+        let words = format!("job {id} is {state}: it has no result");
+        return Err(Problem::new(Kind::State, words).job(id));
+    }
+    let gone = || Problem::new(Kind::Gone, format!("the result of {id} was erased")).job(id);
+    let (salt, sealed) = salt.zip(result).ok_or_else(gone)?;
+    let chain = api.engine.vault.chain(&salt);
+    let clear = vault::open(&chain, id, Part::Result, &sealed)
+        .map_err(|error| Problem::new(Kind::Internal, error.to_string()).job(id))?;
+    Ok(json::raw(StatusCode::OK, clear.to_vec()))
+}
+
+fn unknown(id: JobId) -> Problem {
+    Problem::new(Kind::NotFound, format!("there is no job {id}")).job(id)
+}
+
+pub async fn artifact(
+    State(api): State<Arc<Api>>,
+    Path((_, name)): Path<(String, String)>,
+    Id(id): Id,
+    _: NoParams,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Some(stored) = api.engine.store.artifact(id, &name).await? else {
+        api.find(id).await?;
+        let words = format!("job {id} has no artifact `{name}`");
+        return Err(Problem::new(Kind::NotFound, words).job(id));
+    };
+    let etag = format!("\"{}\"", stored.row.sha256);
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    }
+    let StoredArtifact { row, salt, sealed } = stored;
+    let gone = || Problem::new(Kind::Gone, format!("the artifacts of {id} were erased")).job(id);
+    let chain = api.engine.vault.chain(&salt.ok_or_else(gone)?);
+    let clear = vault::open(&chain, id, Part::Artifact(&name), &sealed)
+        .map_err(|error| Problem::new(Kind::Internal, error.to_string()).job(id))?;
+    let content_type = HeaderValue::from_str(&row.content_type)
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let mut response = json::with_type(StatusCode::OK, content_type, clear.to_vec());
+    let headers = response.headers_mut();
+    headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (header::ETAG, etag)));
+    headers.extend(disposition(&name).map(|value| (header::CONTENT_DISPOSITION, value)));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+/// To be saved and never shown: an HTML report must not run in anybody's browser.
+fn disposition(name: &str) -> Option<HeaderValue> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ');
+    let name: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_stays_within_its_quotes() {
+        let value = |name| disposition(name).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(value("report.pdf"), "attachment; filename=\"report.pdf\"");
+        assert_eq!(value("a\"; b\r\n/é"), "attachment; filename=\"a__ b____\"");
+    }
+}

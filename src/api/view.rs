@@ -1,0 +1,246 @@
+//! Jobs as JSON: exactly the fields of the contract.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value};
+
+use crate::{
+    credentials::{
+        cell::LastError,
+        seal::ChainKey,
+        vault::{self, Part, Payload},
+    },
+    definition::{ArgsSchema, Kind},
+    engine::{
+        Engine,
+        actions::class_of,
+        catalog::{Catalog, KindRef},
+        enqueue::Prepared,
+        gates::Hold,
+    },
+    store::{JobRow, StoreResult},
+    types::{JobId, JobState, Timestamp},
+};
+
+/// What stands for a secret.
+const HIDDEN: &str = "***";
+
+/// A job as clients see it.
+#[derive(Debug, Serialize)]
+pub struct JobView<'a> {
+    id: JobId,
+    kind: &'a str,
+    account: &'a str,
+    /// Null once erased.
+    args: Option<Args<'a>>,
+    key: Option<&'a str>,
+    state: JobState,
+    priority: u8,
+    attempt: i64,
+    errors: u32,
+    max_errors: u32,
+    polls: i64,
+    created_at: Timestamp,
+    created_by: &'a Value,
+    run_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    deadline: Option<Timestamp>,
+    status: Option<&'a str>,
+    waiting_for: Option<&'a Hold>,
+    last_error: Option<&'a LastError>,
+    result: Option<&'a Value>,
+    parent_id: Option<JobId>,
+    tags: &'a [String],
+}
+
+/// Arguments with the secret ones hidden.
+#[derive(Debug)]
+struct Args<'a> {
+    args: &'a Map<String, Value>,
+    shown: Shown<'a>,
+}
+
+/// Which arguments may be shown.
+#[derive(Debug, Clone, Copy)]
+enum Shown<'a> {
+    NotSecret(&'a ArgsSchema),
+    /// The kind is no longer defined: nobody knows which of its arguments are secret.
+    Nothing,
+}
+
+impl Shown<'_> {
+    fn hides(self, name: &str) -> bool {
+        match self {
+            Self::NotSecret(schema) => schema.get(name).is_none_or(|arg| arg.secret),
+            Self::Nothing => true,
+        }
+    }
+}
+
+impl Serialize for Args<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.args.len()))?;
+        for (name, value) in self.args {
+            if self.shown.hides(name) {
+                map.serialize_entry(name, HIDDEN)?;
+            } else {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// A job that has just been stored, as JSON. It is not read again.
+#[must_use]
+pub fn new_job(engine: &Engine, prepared: &Prepared, created_by: &Value) -> Vec<u8> {
+    let row = &prepared.row;
+    let hold = engine
+        .gates
+        .kind_is_shut(row.queue, row.kind)
+        .map(|detail| Hold { code: "gate", until: None, detail })
+        .or_else(|| row.ready.then(|| engine.queue_hold(row.queue, class_of(row.priority)))?);
+    super::json::bytes(&JobView {
+        id: row.id,
+        kind: &prepared.kind.name,
+        account: &prepared.account.name,
+        args: Some(Args {
+            args: &prepared.payload.args,
+            shown: Shown::NotSecret(&prepared.kind.args),
+        }),
+        key: prepared.payload.key.as_deref(),
+        state: JobState::Queued,
+        priority: row.priority,
+        attempt: 0,
+        errors: 0,
+        max_errors: row.max_errors,
+        polls: 0,
+        created_at: row.created_at,
+        created_by,
+        run_at: row.run_at,
+        started_at: None,
+        finished_at: None,
+        deadline: row.deadline,
+        status: None,
+        waiting_for: hold.as_ref(),
+        last_error: None,
+        result: None,
+        parent_id: None,
+        tags: &row.tags,
+    })
+}
+
+/// A stored job with its sealed parts opened, as far as they may be shown.
+#[derive(Debug)]
+pub struct OpenJob {
+    pub row: JobRow,
+    /// `None` once erased.
+    key: Option<ChainKey>,
+    payload: Option<Payload>,
+    kind: Option<Arc<Kind>>,
+    created_by: Value,
+    status: Option<String>,
+    waiting_for: Option<Hold>,
+    last_error: Option<LastError>,
+    result: Option<Value>,
+}
+
+impl OpenJob {
+    pub async fn open(engine: &Engine, row: JobRow) -> StoreResult<Self> {
+        let key = row.salt.map(|salt| engine.vault.chain(&salt));
+        let status = match (&key, &row.status) {
+            (Some(key), Some(_)) => last_status(engine, &row, key).await?,
+            _ => None,
+        };
+        Ok(Self {
+            payload: key
+                .as_ref()
+                .and_then(|key| vault::open_json(key, row.id, Part::Args, &row.args).ok()),
+            kind: kind_of(&engine.catalog(), &row.kind),
+            created_by: serde_json::from_str(&row.created_by).unwrap_or_default(),
+            waiting_for: engine.hold(&row),
+            last_error: last_error(&row, key.as_ref()),
+            result: None,
+            status,
+            key,
+            row,
+        })
+    }
+
+    /// Reads the result too, where there is one.
+    pub async fn with_result(mut self, engine: &Engine) -> StoreResult<Self> {
+        if let (true, Some(key)) = (self.row.has_result, &self.key)
+            && let Some(stored) = engine.store.result(self.row.id).await?
+            && let Some(sealed) = stored.result
+        {
+            self.result = vault::open_json(key, self.row.id, Part::Result, &sealed).ok();
+        }
+        Ok(self)
+    }
+
+    /// A sealed text of this job in clear.
+    #[must_use]
+    pub fn text(&self, part: Part<'_>, sealed: &[u8]) -> Option<String> {
+        vault::open_text(self.key.as_ref()?, self.row.id, part, sealed)
+    }
+
+    #[must_use]
+    pub fn view(&self) -> JobView<'_> {
+        let row = &self.row;
+        let shown = self.kind.as_ref().map_or(Shown::Nothing, |kind| Shown::NotSecret(&kind.args));
+        let payload = self.payload.as_ref();
+        JobView {
+            id: row.id,
+            kind: &row.kind,
+            account: &row.account,
+            args: payload.map(|payload| Args { args: &payload.args, shown }),
+            key: payload.and_then(|payload| payload.key.as_deref()),
+            state: row.state,
+            priority: row.priority,
+            attempt: row.attempt,
+            errors: row.errors,
+            max_errors: row.max_errors,
+            polls: row.polls,
+            created_at: row.created_at,
+            created_by: &self.created_by,
+            run_at: row.run_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            deadline: row.deadline,
+            status: self.status.as_deref(),
+            waiting_for: self.waiting_for.as_ref(),
+            last_error: self.last_error.as_ref(),
+            result: self.result.as_ref(),
+            parent_id: row.parent,
+            tags: &row.tags,
+        }
+    }
+}
+
+fn kind_of(catalog: &Catalog, name: &str) -> Option<Arc<Kind>> {
+    match catalog.kind(catalog.kind_id(name)?)? {
+        KindRef::Job(_, kind) => Some(Arc::clone(kind)),
+        KindRef::Renewal(..) => None,
+    }
+}
+
+/// The number of an observation is part of what it was sealed with, and a job's row has only the
+/// sealed text: so the observations are read.
+async fn last_status(engine: &Engine, row: &JobRow, key: &ChainKey) -> StoreResult<Option<String>> {
+    let observations = engine.store.observations(row.seq).await?;
+    Ok(observations
+        .last()
+        .and_then(|last| vault::open_text(key, row.id, Part::Status(last.n), &last.status)))
+}
+
+fn last_error(row: &JobRow, key: Option<&ChainKey>) -> Option<LastError> {
+    let error = row.error.as_ref()?;
+    let message = error
+        .message
+        .as_ref()
+        .zip(key)
+        .and_then(|(sealed, key)| vault::open_text(key, row.id, Part::Error, sealed));
+    Some(LastError { code: error.code.clone(), message, at: error.at })
+}

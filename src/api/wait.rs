@@ -1,0 +1,73 @@
+//! `GET /v1/jobs/{id}/wait`: answers when it has ended.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::StatusCode;
+
+use super::{
+    Api, detail,
+    jobs::Id,
+    json,
+    problem::Problem,
+    query::{self, Raw},
+};
+use crate::store::JobRow;
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+const LONGEST: Duration = Duration::from_hours(1);
+/// Looked again so often even if nothing was heard: another node may have ended it.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Job,
+    Chain,
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    match text {
+        "job" => Ok(Scope::Job),
+        "chain" => Ok(Scope::Chain),
+        _ => Err(format!("`{text}` is not a scope: write job or chain")),
+    }
+}
+
+pub async fn wait(
+    State(api): State<Arc<Api>>,
+    Id(id): Id,
+    query: Raw,
+) -> Result<Response, Problem> {
+    let mut params = query.only(&["scope", "timeout"]);
+    let scope = params.take("scope", scope).unwrap_or(Scope::Job);
+    let timeout =
+        params.take("timeout", |text| query::duration(text, LONGEST)).unwrap_or(DEFAULT_TIMEOUT);
+    params.done()?;
+    let row = api.find(id).await?;
+    tokio::select! {
+        ended = tokio::time::timeout(timeout, ended(&api, row, scope)) => match ended {
+            Ok(row) => Ok(json::raw(StatusCode::OK, detail::of(&api.engine, row?).await?)),
+            Err(_) => Ok(StatusCode::NO_CONTENT.into_response()),
+        },
+        () = api.stopping.cancelled() => Err(Problem::draining()),
+    }
+}
+
+async fn ended(api: &Api, first: JobRow, scope: Scope) -> Result<JobRow, Problem> {
+    // Subscribed before the look that counts, so that no end falls in between.
+    let mut ends = api.engine.waiters.subscribe(first.root);
+    loop {
+        let row = api.find(first.id).await?;
+        let over = match scope {
+            Scope::Job => row.state.has_ended(),
+            Scope::Chain => !detail::is_live(&api.engine.store.chain(row.root).await?),
+        };
+        if over {
+            return Ok(row);
+        }
+        let _ = tokio::time::timeout(LOOK_AGAIN, ends.changed()).await;
+    }
+}

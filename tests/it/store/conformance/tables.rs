@@ -1,0 +1,142 @@
+use attendant::store::{BucketRow, CredentialRow, GateRow, KindGateRow, QueueRow, StoredError};
+
+use crate::store::support::{World, at, hash};
+
+fn gate(code: &str) -> GateRow {
+    GateRow { until: Some(at(5)), code: code.to_owned(), detail: Some("Retry-After".to_owned()) }
+}
+
+pub async fn queues_are_saved_whole(world: World) {
+    let other = world.store.queue_id("other").await.unwrap();
+    let queue = |paused_by: Option<&str>, gate| QueueRow {
+        id: world.queue,
+        account: "certn".to_owned(),
+        paused_by: paused_by.map(str::to_owned),
+        gate,
+    };
+    let open = GateRow { until: None, detail: None, ..gate("provider_changed") };
+    let rows = [
+        queue(Some(r#"{"uid":0}"#), Some(gate("rate_limited"))),
+        queue(None, Some(open)),
+        queue(None, None),
+    ];
+    for row in rows {
+        world.store.save_queue(row.clone()).await.unwrap();
+        let mut queues = world.store.queues().await.unwrap();
+        queues.sort_by_key(|queue| queue.id);
+        let untouched =
+            QueueRow { id: other, account: "other".to_owned(), paused_by: None, gate: None };
+        assert_eq!(queues, [row, untouched]);
+    }
+}
+
+pub async fn kind_gates_are_replaced_and_opened(world: World) {
+    let kind = world.store.kind_id("certn.report").await.unwrap();
+    let row = |kind, gate| KindGateRow { queue: world.queue, kind, gate };
+    let kept = row(world.kind, gate("kept"));
+    world.store.save_kind_gate(kept.clone(), false).await.unwrap();
+    for code in ["provider_changed", "breaker"] {
+        let gate = GateRow { until: None, detail: None, ..gate(code) };
+        world.store.save_kind_gate(row(kind, gate.clone()), false).await.unwrap();
+        let mut gates = world.store.kind_gates().await.unwrap();
+        gates.sort_by_key(|gate| gate.kind);
+        assert_eq!(gates, [kept.clone(), row(kind, gate)]);
+    }
+    world.store.save_kind_gate(row(kind, gate("any")), true).await.unwrap();
+    assert_eq!(world.store.kind_gates().await.unwrap(), [kept]);
+}
+
+fn credential(world: &World, name: &str) -> CredentialRow {
+    CredentialRow {
+        queue: world.queue,
+        name: name.to_owned(),
+        generation: 3,
+        salt: hash(7),
+        value: Some(b"sealed".to_vec()),
+        sent_at: Some(at(1)),
+        expires_at: Some(at(2)),
+        renew_at: Some(at(3)),
+        promised_until: Some(at(4)),
+        errors: 5,
+        error: Some(StoredError {
+            code: "refused".to_owned(),
+            message: Some(b"words".to_vec()),
+            at: at(6),
+        }),
+        refusals: 7,
+        secrets: Some(hash(8)),
+    }
+}
+
+pub async fn credentials_are_saved_whole(world: World) {
+    let full = credential(&world, "access_token");
+    let bare = CredentialRow {
+        generation: 4,
+        value: None,
+        sent_at: None,
+        expires_at: None,
+        renew_at: None,
+        promised_until: None,
+        errors: 0,
+        error: None,
+        refusals: 0,
+        secrets: None,
+        ..full.clone()
+    };
+    let other = credential(&world, "refresh_token");
+    world.store.save_credential(other.clone()).await.unwrap();
+    for row in [full, bare] {
+        world.store.save_credential(row.clone()).await.unwrap();
+        let mut rows = world.store.credentials().await.unwrap();
+        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!(rows, [row, other.clone()]);
+    }
+}
+
+const BOOT: &str = "b;o?o't";
+
+fn bucket(budget: &str, start_ms: i64, spent: i64) -> BucketRow {
+    BucketRow {
+        budget: budget.to_owned(),
+        window_ms: 60_000,
+        boot: BOOT.to_owned(),
+        start_ms,
+        wall_ms: at(0).0 + start_ms,
+        spent,
+    }
+}
+
+pub async fn buckets_are_replaced(world: World) {
+    let save = |rows: Vec<BucketRow>| world.store.save_buckets(rows);
+    save(vec![bucket("a", 0, 1), bucket("b", 0, 2), bucket("a", 1_000, 3)]).await.unwrap();
+    // The later word on a bucket counts, in one list too.
+    save(vec![bucket("a", 0, 5), bucket("a", 0, 6)]).await.unwrap();
+    let mut rows = world.store.buckets().await.unwrap();
+    rows.sort_by(|a, b| (&a.budget, a.start_ms).cmp(&(&b.budget, b.start_ms)));
+    assert_eq!(rows, [bucket("a", 0, 6), bucket("a", 1_000, 3), bucket("b", 0, 2)]);
+    save(vec![]).await.unwrap();
+}
+
+pub async fn old_buckets_are_dropped(world: World) {
+    let rows = vec![bucket("a", 0, 1), bucket("a", 1, 1), bucket("b", 0, 1)];
+    world.store.save_buckets(rows).await.unwrap();
+    // A bucket counts until its end plus its window; twice the window is past that.
+    world.store.drop_buckets("a", BOOT, at(120_000)).await.unwrap();
+    assert_eq!(world.store.buckets().await.unwrap().len(), 3);
+    world.store.drop_buckets("a", BOOT, at(120_001)).await.unwrap();
+    let mut rows = world.store.buckets().await.unwrap();
+    rows.sort_by(|a, b| a.budget.cmp(&b.budget));
+    assert_eq!(rows, [bucket("a", 1, 1), bucket("b", 0, 1)]);
+    // Those of another boot were written anew under this one.
+    world.store.drop_buckets("b", "another boot", at(0)).await.unwrap();
+    assert_eq!(world.store.buckets().await.unwrap(), [bucket("a", 1, 1)]);
+}
+
+pub async fn meta_is_replaced(world: World) {
+    assert_eq!(world.store.meta("check").await.unwrap(), None);
+    for value in [&b"one"[..], &[0, 255, 0]] {
+        world.store.set_meta("check", value.to_vec()).await.unwrap();
+        assert_eq!(world.store.meta("check").await.unwrap().as_deref(), Some(value));
+    }
+    assert_eq!(world.store.meta("Check").await.unwrap(), None);
+}
