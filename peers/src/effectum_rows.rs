@@ -96,7 +96,7 @@ impl Bench {
         let dir = crate::folder()?;
         let path = database(&dir);
         if mode == Mode::Wal {
-            Connection::open(&path)?.pragma_update(None, "journal_mode", "wal")?;
+            crate::write_ahead(&Connection::open(&path)?)?;
         }
         let queue = Queue::new(&path).await.map_err(|error| anyhow!("{error}"))?;
         Ok(Self { queue: Arc::new(queue), dir })

@@ -51,7 +51,7 @@ pub fn limits() -> Result<Run> {
 
 fn open(folder: &Path, synchronous: &str) -> Result<Connection> {
     let db = Connection::open(folder.join("limit.db"))?;
-    db.pragma_update(None, "journal_mode", "wal")?;
+    crate::write_ahead(&db)?;
     db.pragma_update(None, "synchronous", synchronous)?;
     db.execute_batch(SCHEMA)?;
     Ok(db)

@@ -3,13 +3,14 @@
 
 mod effectum_rows;
 mod limits;
-#[path = "../../benches/attendant/measure.rs"]
+#[path = "../../benches/queue/measure.rs"]
 #[allow(dead_code)] // each side uses its part
 mod measure;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 fn main() -> Result<()> {
@@ -29,4 +30,11 @@ fn folder() -> Result<TempDir> {
     let parent =
         std::env::var_os("BENCH_DIR").map(PathBuf::from).context("BENCH_DIR is not set")?;
     Ok(TempDir::with_prefix_in("peer-", parent)?)
+}
+
+/// Sets the pragma that answers with what it has come to.
+fn write_ahead(db: &Connection) -> Result<()> {
+    let mode: String = db.query_row("PRAGMA journal_mode = wal", [], |row| row.get(0))?;
+    ensure!(mode == "wal", "the journal mode is {mode}");
+    Ok(())
 }

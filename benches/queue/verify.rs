@@ -10,13 +10,13 @@ use sqlx::{ConnectOptions as _, Row as _, sqlite::SqliteConnectOptions};
 
 /// What a connection of its own sees in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
-    pub jobs: i64,
-    pub completed: i64,
-    pub attempts: i64,
+struct Stored {
+    jobs: i64,
+    completed: i64,
+    attempts: i64,
 }
 
-pub async fn stored(database: &Path) -> Result<Stored> {
+async fn stored(database: &Path) -> Result<Stored> {
     let mut connection =
         SqliteConnectOptions::new().filename(database).read_only(true).connect().await?;
     let sql = "SELECT count(*), coalesce(sum(state = 2 AND result IS NOT NULL), 0),
@@ -25,20 +25,12 @@ pub async fn stored(database: &Path) -> Result<Stored> {
     Ok(Stored { jobs: row.get(0), completed: row.get(1), attempts: row.get(2) })
 }
 
-/// `n` jobs stored and none begun.
-pub async fn only_stored(database: &Path, n: usize) -> Result<()> {
+/// So many jobs stored; so many of them done, with a result and one attempt each.
+pub async fn done(database: &Path, jobs: usize, done: usize) -> Result<()> {
     let found = stored(database).await?;
-    let wanted = Stored { jobs: i64::try_from(n)?, completed: 0, attempts: 0 };
-    ensure!(found == wanted, "stored {found:?}, wanted {wanted:?}");
-    Ok(())
-}
-
-/// `n` jobs stored and done, with a result and one attempt each.
-pub async fn all_done(database: &Path, n: usize) -> Result<()> {
-    let found = stored(database).await?;
-    let n = i64::try_from(n)?;
-    let wanted = Stored { jobs: n, completed: n, attempts: n };
-    ensure!(found == wanted, "stored {found:?}, wanted {wanted:?}");
+    let (jobs, done) = (i64::try_from(jobs)?, i64::try_from(done)?);
+    let wanted = Stored { jobs, completed: done, attempts: done };
+    ensure!(found == wanted, "found {found:?}, wanted {wanted:?}");
     Ok(())
 }
 

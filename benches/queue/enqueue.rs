@@ -1,18 +1,15 @@
 //! Rows that store jobs through the API and run none.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::net::UnixListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::Load,
     measure::Run,
-    plan,
-    verify,
+    plan, verify,
     world::{Durability, World},
 };
 
@@ -56,25 +53,16 @@ pub fn batches(durability: Durability) -> Result<Run> {
 
 #[tokio::main]
 async fn enqueue(row: &str, n: usize, load: Load, durability: Durability) -> Result<Run> {
-    let world = World::open(durability, 16).await?;
+    let mut world = World::open(durability, 16).await?;
     world.pause().await?;
-    let stop = serve(&world)?;
+    world.serve()?;
     let (taken, answers) = load.run(world.files.socket()).await?;
     let accepted = ids(&answers)?;
     ensure!(accepted.len() == n, "{} of {n} jobs were accepted", accepted.len());
-    verify::only_stored(&world.files.database(), n).await?;
+    verify::done(&world.files.database(), n, 0).await?;
     let run = world.describe(Run::new(row, "attendant", n).rate(taken)).await?;
-    stop.cancel();
-    world.close().await;
+    world.close().await?;
     Ok(run)
-}
-
-/// Serves the API until the token is cancelled.
-pub fn serve(world: &World) -> Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let listener = UnixListener::bind(world.files.socket())?;
-    tokio::spawn(attendant::api::serve(Arc::clone(&world.engine), listener, stop.clone()));
-    Ok(stop)
 }
 
 /// The distinct ids in answers of one job a line.

@@ -43,6 +43,12 @@ impl Client {
         Ok((status, response.into_body().collect().await?.to_bytes()))
     }
 
+    /// The status.
+    pub async fn get(&mut self, path: &'static str) -> Result<u16> {
+        let request = Request::get(path).header("host", "localhost").body(Full::default())?;
+        Ok(self.0.send_request(request).await?.status().as_u16())
+    }
+
     pub async fn post_json(&mut self, path: &'static str, body: String) -> Result<Bytes> {
         let (status, answer) = self.post(path, "application/json", body).await?;
         ensure!(status == 201, "{path} answered {status}: {}", String::from_utf8_lossy(&answer));

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use attendant::{
+    api,
     clock::Clock,
     config::{self, Config, Env, Inputs},
     credentials::vault::Vault,
@@ -28,9 +29,10 @@ use attendant::{
     },
 };
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::{net::UnixListener, sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
-use crate::measure::Run;
+use crate::{driver, measure::Run};
 
 /// The account of every job here.
 pub const ACCOUNT: &str = "bench";
@@ -86,13 +88,24 @@ impl FromStr for Durability {
     }
 }
 
-/// A folder on the disk to be measured; `BENCH_DIR` names another than the target folder.
+/// A new folder on the disk to be measured.
 pub fn folder() -> Result<TempDir> {
-    let parent = std::env::var_os("BENCH_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    let parent = driver::folder();
     fs::create_dir_all(&parent)?;
     TempDir::with_prefix_in("bench-", &parent)
         .with_context(|| format!("no folder in {}", parent.display()))
+}
+
+/// What a database of this durability says of itself.
+#[tokio::main]
+pub async fn probe(durability: Durability) -> Result<String> {
+    let world = World::open(durability, 1).await?;
+    let info = world.engine.store.describe().await?;
+    world.close().await?;
+    Ok(format!(
+        "{} {}, journal_mode {}, synchronous {}",
+        info.engine, info.version, info.journal_mode, info.synchronous
+    ))
 }
 
 /// The files of a daemon.
@@ -141,10 +154,13 @@ pub fn log_filter() -> String {
     std::env::var("BENCH_LOG").unwrap_or_else(|_| "warn".to_owned())
 }
 
-/// A daemon without its loops.
+/// A daemon whose loops are started one by one.
 pub struct World {
     pub engine: Arc<Engine>,
     pub files: Files,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    worker: Option<JoinHandle<Result<(), String>>>,
 }
 
 impl World {
@@ -169,7 +185,7 @@ impl World {
         };
         let engine =
             Engine::new(store, vault, Clock::System, settings, catalog, Outbound::new()?).await?;
-        Ok(Self { engine, files })
+        Ok(Self { engine, files, stop: CancellationToken::new(), tasks: vec![], worker: None })
     }
 
     /// Nothing runs from now on: jobs are only stored.
@@ -178,12 +194,21 @@ impl World {
     }
 
     /// Starts dispatcher and worker.
-    pub async fn work(&self, execute: Arc<impl Execute>) -> Result<()> {
+    pub async fn work(&mut self, execute: Arc<impl Execute>) -> Result<()> {
         let slots = self.engine.settings.concurrency + RENEWAL_SLOTS;
         let (jobs, claimed) = mpsc::channel(slots);
         let dispatcher = Dispatcher::new(Arc::clone(&self.engine), jobs).await?;
-        tokio::spawn(dispatcher.run());
-        tokio::spawn(run_worker(format!("bench-{}", std::process::id()), claimed, execute));
+        self.tasks.push(tokio::spawn(dispatcher.run()));
+        let name = format!("bench-{}", std::process::id());
+        self.worker = Some(tokio::spawn(run_worker(name, claimed, execute)));
+        Ok(())
+    }
+
+    /// Serves the API.
+    pub fn serve(&mut self) -> Result<()> {
+        let listener = UnixListener::bind(self.files.socket())?;
+        let serving = api::serve(Arc::clone(&self.engine), listener, self.stop.clone());
+        self.tasks.push(tokio::spawn(serving));
         Ok(())
     }
 
@@ -195,10 +220,21 @@ impl World {
         Ok(run)
     }
 
-    pub async fn close(self) -> Files {
+    /// Ends the loops and closes the database.
+    pub async fn close(self) -> Result<Files> {
         self.engine.drain();
+        self.stop.cancel();
+        for task in self.tasks {
+            task.await?;
+        }
+        self.engine.running.idle().await;
+        if let Some(worker) = self.worker {
+            // It waits for a word that nobody has; the daemon ends it so, too.
+            worker.abort();
+            let _ = worker.await;
+        }
         self.engine.store.close().await;
-        self.files
+        Ok(self.files)
     }
 }
 

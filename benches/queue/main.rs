@@ -28,6 +28,7 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["drive", peers] => driver::drive(peers.as_ref()),
         ["limits"] => disk::limits()?.finish(),
+        ["daemon", config] => big::daemon(config.as_ref()),
         ["run", row, durability] => run(row, durability.parse()?)?.finish(),
         // `cargo test --benches` comes by here.
         _ => {

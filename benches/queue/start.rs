@@ -46,7 +46,7 @@ struct Listening {
 }
 
 impl Listening {
-    async fn start(world: &World) -> Result<Self> {
+    async fn start(world: &mut World) -> Result<Self> {
         let (ringing, rings) = mpsc::unbounded_channel();
         let noop = NoOp::new(&world.engine, SAMPLES);
         let bell = Arc::new(Bell { noop, rings: ringing });
@@ -65,15 +65,15 @@ impl Listening {
 
 #[tokio::main]
 pub async fn in_process(durability: Durability) -> Result<Run> {
-    let world = World::open(durability, 16).await?;
-    let run = sample(&world, "start").await?;
-    verify::all_done(&world.files.database(), SAMPLES).await?;
-    world.close().await;
+    let mut world = World::open(durability, 16).await?;
+    let run = sample(&mut world, "start").await?;
+    verify::done(&world.files.database(), SAMPLES, SAMPLES).await?;
+    world.close().await?;
     Ok(run)
 }
 
 /// 200 samples through the engine.
-pub async fn sample(world: &World, row: &str) -> Result<Run> {
+pub async fn sample(world: &mut World, row: &str) -> Result<Run> {
     let mut listening = Listening::start(world).await?;
     let mut samples = vec![];
     for n in 0..SAMPLES {
@@ -89,9 +89,9 @@ pub async fn sample(world: &World, row: &str) -> Result<Run> {
 
 #[tokio::main]
 pub async fn by_api(durability: Durability) -> Result<Run> {
-    let world = World::open(durability, 16).await?;
-    let stop = enqueue::serve(&world)?;
-    let mut listening = Listening::start(&world).await?;
+    let mut world = World::open(durability, 16).await?;
+    world.serve()?;
+    let mut listening = Listening::start(&mut world).await?;
     let (ask, asking) = mpsc::unbounded_channel();
     let (answer, mut answers) = mpsc::unbounded_channel();
     let socket = world.files.socket();
@@ -106,11 +106,10 @@ pub async fn by_api(durability: Durability) -> Result<Run> {
     drop(ask);
     client.join().map_err(|_| anyhow!("the client panicked"))??;
     listening.bell.noop.check()?;
-    verify::all_done(&world.files.database(), SAMPLES).await?;
+    verify::done(&world.files.database(), SAMPLES, SAMPLES).await?;
     let run = Run::new("start-api", "attendant", SAMPLES).latencies(samples);
     let run = world.describe(run).await?;
-    stop.cancel();
-    world.close().await;
+    world.close().await?;
     Ok(run)
 }
 
