@@ -26,7 +26,7 @@
 //!   ([`credentials::seal`], [`credentials::vault`]). The store sees only sealed bytes.
 //! - [`engine`]: claims, runs, settles. apalis runs the worker and is named in one file.
 //! - [`outbound`]: the one place that sends.
-//! - [`api`] and `cli`: the way in and out; the commands are clients of the API.
+//! - [`api`] and [`cli`]: the way in and out; the commands are clients of the API.
 //! - [`daemon`]: puts it together, and takes it apart in order.
 //!
 //! # What holds it together
@@ -40,8 +40,10 @@
 //!   its slots, budget and gate, so that a busy or broken account delays no other.
 
 pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod config;
+mod crash;
 pub mod credentials;
 pub mod daemon;
 pub mod definition;

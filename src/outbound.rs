@@ -25,7 +25,7 @@ const TRIES: usize = 3;
 /// Connecting takes at most this part of a request's time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers that stall for so long are given up, whatever the whole may take.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A complete answer.
 #[derive(Debug, Clone)]

@@ -175,3 +175,40 @@ where
         Either::Right(ready(Ok(Problem::new(Kind::Refused, words).into_response())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    async fn status(rights: &[Right], needed: Right) -> u16 {
+        let caller = Caller::new(1, None, rights.iter().copied().collect());
+        let inner = tower::service_fn(async |_: Request<Body>| Ok(Response::new(Body::empty())));
+        let mut request = Request::new(Body::empty());
+        request.extensions_mut().insert(Peer(Arc::new(caller)));
+        Needs(needed).layer(inner).call(request).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn a_route_takes_the_right_that_it_declares() {
+        assert_eq!(status(&[Right::Read], Right::Read).await, 200);
+        assert_eq!(status(&[Right::Read, Right::Operate], Right::Credentials).await, 403);
+        assert_eq!(status(&[], Right::Read).await, 403);
+    }
+
+    #[tokio::test]
+    async fn a_request_of_nobody_is_refused() {
+        let inner = tower::service_fn(async |_: Request<Body>| Ok(Response::new(Body::empty())));
+        let answer = Needs(Right::Read).layer(inner).call(Request::new(Body::empty())).await;
+        assert_eq!(answer.unwrap().status(), 403);
+    }
+
+    #[test]
+    fn only_the_own_user_and_root_are_let_in() {
+        let access = Access::of(vec![1000, 0]);
+        assert_eq!(access.rights_of(1000).len(), Right::ALL.len());
+        assert_eq!(access.rights_of(0).len(), Right::ALL.len());
+        assert!(access.rights_of(1001).is_empty());
+    }
+}

@@ -2,13 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::{body::Body, extract::State, response::Response};
-use http::{HeaderMap, StatusCode};
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Api, access::Peer, body, jobs::Id, json, problem::Problem, query::NoParams, view::OpenJob,
+    Api,
+    access::{Caller, Peer},
+    body, json,
+    path::Id,
+    problem::Problem,
+    query::NoParams,
+    view::OpenJob,
 };
 use crate::{
     engine::actions::{Cancelled, Resolve},
@@ -16,9 +25,14 @@ use crate::{
 };
 
 /// The job as it is now.
-async fn job(api: &Api, id: JobId, status: StatusCode) -> Result<Response, Problem> {
+async fn job(
+    api: &Api,
+    caller: &Caller,
+    id: JobId,
+    status: StatusCode,
+) -> Result<Response, Problem> {
     let row = api.find(id).await?;
-    let job = OpenJob::open(&api.engine, row).await?.with_result(&api.engine).await?;
+    let job = OpenJob::open(&api.engine, row).with_result(&api.engine, caller).await?;
     Ok(json::answer(status, &job.view()))
 }
 
@@ -34,7 +48,7 @@ pub async fn cancel(
         Cancelled::Now => StatusCode::OK,
         Cancelled::Asked => StatusCode::ACCEPTED,
     };
-    job(&api, id, status).await
+    job(&api, &caller, id, status).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,13 +63,12 @@ pub async fn retry(
     Peer(caller): Peer,
     Id(id): Id,
     _: NoParams,
-    headers: HeaderMap,
-    request: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let request = body::read(&headers, request, body::MAX_BODY).await?;
+    let request = body::read(request, body::MAX_BODY).await?;
     let Retry { resend } = body::parse(&request)?;
     api.engine.retry(id, resend, &caller.name).await.map_err(|no| api.refusal(no))?;
-    job(&api, id, StatusCode::OK).await
+    job(&api, &caller, id, StatusCode::OK).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,11 +102,10 @@ pub async fn resolve(
     Peer(caller): Peer,
     Id(id): Id,
     _: NoParams,
-    headers: HeaderMap,
-    request: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let request = body::read(&headers, request, body::MAX_BODY).await?;
+    let request = body::read(request, body::MAX_BODY).await?;
     let word = body::parse::<Word>(&request)?.read()?;
     api.engine.resolve(id, word, &caller.name).await.map_err(|no| api.refusal(no))?;
-    job(&api, id, StatusCode::OK).await
+    job(&api, &caller, id, StatusCode::OK).await
 }

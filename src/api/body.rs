@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::{body::BodyDataStream, extract::Request};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::{HeaderMap, header};
@@ -25,9 +25,10 @@ const MAX_IGNORED: usize = 64 << 20;
 const IGNORED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The whole body, at most `limit` bytes.
-pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let mut frames = body.into_data_stream();
-    let outcome = if announced(headers).is_some_and(|length| length > limit) {
+pub async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    let length = announced(request.headers());
+    let mut frames = request.into_body().into_data_stream();
+    let outcome = if length.is_some_and(|length| length > limit) {
         Err(too_large(limit))
     } else {
         let whole = collect(&mut frames, limit);
@@ -39,9 +40,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
     outcome
 }
 
-type Frames = axum::body::BodyDataStream;
-
-async fn collect(frames: &mut Frames, limit: usize) -> Result<Bytes, Problem> {
+async fn collect(frames: &mut BodyDataStream, limit: usize) -> Result<Bytes, Problem> {
     let broken = |error| Problem::new(Kind::Malformed, format!("the body broke off: {error}"));
     // Most bodies come in one piece, which is then not copied.
     let Some(first) = frames.next().await else { return Ok(Bytes::new()) };
@@ -63,7 +62,7 @@ async fn collect(frames: &mut Frames, limit: usize) -> Result<Bytes, Problem> {
     Ok(whole.freeze())
 }
 
-async fn ignore(frames: &mut Frames) {
+async fn ignore(frames: &mut BodyDataStream) {
     let mut seen = 0;
     while let Some(Ok(frame)) = frames.next().await {
         seen += frame.len();
@@ -175,6 +174,10 @@ fn known_fields() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body;
+
     use super::*;
 
     fn refused(body: &str) -> Value {
@@ -212,6 +215,25 @@ mod tests {
             assert_eq!(refused(body)["status"], 422, "{body}");
         }
         assert_eq!(refused(r#"{"kind": "a", "kind": "b"}"#)["status"], 422);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_comes_is_given_up() {
+        let begun = futures::stream::iter([Ok::<_, Infallible>("{")]);
+        let body = Body::from_stream(begun.chain(futures::stream::pending()));
+        let problem = read(Request::new(body), MAX_BODY).await.unwrap_err();
+        assert_eq!(problem.status(), 408);
+    }
+
+    #[tokio::test]
+    async fn a_body_in_pieces_is_put_together() {
+        let pieces = || {
+            let pieces = ["{", "}", " "].map(Ok::<_, Infallible>);
+            Request::new(Body::from_stream(futures::stream::iter(pieces)))
+        };
+        assert_eq!(read(pieces(), 3).await.unwrap(), "{} ");
+        assert_eq!(read(pieces(), 2).await.unwrap_err().status(), 413);
+        assert_eq!(read(Request::new(Body::empty()), 2).await.unwrap(), "");
     }
 
     #[test]

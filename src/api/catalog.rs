@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
     Api, json,
+    path::Named,
     problem::{Kind, Problem},
     query::NoParams,
 };
@@ -81,7 +79,7 @@ fn summary(provider: &Provider) -> Definition<'_> {
 /// The text of the definition in force, comments included.
 pub async fn definition(
     State(api): State<Arc<Api>>,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
     _: NoParams,
 ) -> Result<Response, Problem> {
     let catalog = api.engine.catalog();

@@ -2,16 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::{
     Api, json,
+    path::Named,
     problem::Problem,
     query::{self, NoParams, Raw},
 };
@@ -35,7 +33,7 @@ pub async fn list(State(api): State<Arc<Api>>, _: NoParams) -> Response {
 
 pub async fn get(
     State(api): State<Arc<Api>>,
-    Path((account, name)): Path<(String, String)>,
+    Named((account, name)): Named<(String, String)>,
     _: NoParams,
 ) -> Result<Response, Problem> {
     view(&api, &account, &name, StatusCode::OK)
@@ -56,7 +54,7 @@ struct Usable<'a> {
 
 pub async fn value(
     State(api): State<Arc<Api>>,
-    Path((account, name)): Path<(String, String)>,
+    Named((account, name)): Named<(String, String)>,
     query: Raw,
 ) -> Result<Response, Problem> {
     let mut params = query.only(&["min_ttl", "timeout"]);
@@ -82,7 +80,7 @@ pub async fn value(
 /// 202: the renewal is on its way, its end shows in the credential.
 pub async fn renew(
     State(api): State<Arc<Api>>,
-    Path((account, name)): Path<(String, String)>,
+    Named((account, name)): Named<(String, String)>,
     _: NoParams,
 ) -> Result<Response, Problem> {
     api.engine.renew(&account, &name).await.map_err(|no| api.refusal(no))?;

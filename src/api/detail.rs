@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::view::{JobView, OpenJob};
+use super::{
+    access::Caller,
+    view::{JobView, OpenJob},
+};
 use crate::{
     credentials::vault::Part,
     engine::Engine,
@@ -61,8 +64,8 @@ struct Artifact<'a> {
 }
 
 /// A job with its attempts, observations and chain, as JSON.
-pub async fn of(engine: &Engine, row: JobRow) -> StoreResult<Vec<u8>> {
-    let open = OpenJob::open(engine, row).await?.with_result(engine).await?;
+pub async fn of(engine: &Engine, row: JobRow, caller: &Caller) -> StoreResult<Vec<u8>> {
+    let open = OpenJob::open(engine, row).with_result(engine, caller).await?;
     let attempts = engine.store.attempts(open.row.seq).await?;
     let observations = engine.store.observations(open.row.seq).await?;
     let chain = engine.store.chain(open.row.root).await?;

@@ -2,10 +2,14 @@
 
 use std::{convert::Infallible, ops::Range, sync::Arc, time::Duration};
 
-use axum::{body::Body, extract::State, response::Response};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
 use bytes::Bytes;
 use futures::stream;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -46,10 +50,9 @@ pub async fn create(
     State(api): State<Arc<Api>>,
     Peer(caller): Peer,
     _: NoParams,
-    headers: HeaderMap,
-    request: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let request = body::read(&headers, request, body::MAX_BODY).await?;
+    let request = body::read(request, body::MAX_BODY).await?;
     let request = body::job_request(&request)?;
     let outcome = submit(&api, &caller, vec![request]).await?.pop();
     let outcome = outcome.ok_or_else(no_outcome)?;
@@ -82,7 +85,7 @@ async fn render(
             Ok((StatusCode::CREATED, job))
         }
         Ok(Submitted::Existing(row)) => {
-            let job = OpenJob::open(&api.engine, *row).await?.with_result(&api.engine).await?;
+            let job = OpenJob::open(&api.engine, *row).with_result(&api.engine, caller).await?;
             Ok((StatusCode::OK, json::bytes(&job.view())))
         }
         Ok(Submitted::Pruned(id)) => {
@@ -97,15 +100,14 @@ pub async fn batch(
     State(api): State<Arc<Api>>,
     Peer(caller): Peer,
     _: NoParams,
-    headers: HeaderMap,
-    request: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
     let turn = tokio::time::timeout(TURN, Arc::clone(&api.batches).acquire_owned());
     let Ok(Ok(turn)) = turn.await else {
         let words = format!("{MAX_BATCHES} other batches are being read");
         return Err(Problem::new(Kind::TooMany, words).retry_after(TURN));
     };
-    let lines = Lines::of(body::read(&headers, request, body::MAX_BATCH).await?)?;
+    let lines = Lines::of(body::read(request, body::MAX_BATCH).await?)?;
     let batch = Batch { api, caller, lines, done: 0, _turn: turn };
     let outcomes = stream::unfold(batch, Batch::next);
     Ok(json::with_type(StatusCode::OK, json::NDJSON, Body::from_stream(outcomes)))

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, Path, State},
+    extract::State,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::{
-    Api, detail, json,
+    Api,
+    access::Peer,
+    detail, json,
+    path::{Id, Named},
     problem::{Kind, Problem},
     query::{self, NoParams, Raw},
     view::{JobView, OpenJob},
@@ -24,25 +27,6 @@ use crate::{
 
 const PARAMS: [&str; 8] = ["state", "kind", "account", "tag", "code", "since", "limit", "cursor"];
 const DEFAULT_LIMIT: u32 = 50;
-
-/// The id in a route. What is no id names no job.
-#[derive(Debug, Clone, Copy)]
-pub struct Id(pub JobId);
-
-impl<S: Send + Sync> FromRequestParts<S> for Id {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let segments = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let Path(segments) = segments.map_err(|error| no_such(error.body_text()))?;
-        let text = segments.first().map_or("", |(_, text)| text);
-        parse_id(text).map(Self).map_err(no_such)
-    }
-}
-
-fn no_such(words: String) -> Problem {
-    Problem::new(Kind::NotFound, words)
-}
 
 #[derive(Serialize)]
 struct List<'a> {
@@ -62,7 +46,7 @@ pub async fn list(State(api): State<Arc<Api>>, query: Raw) -> Result<Response, P
     let cursor = rows.last().map(|row| row.id).filter(|_| more);
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
-        jobs.push(OpenJob::open(&api.engine, row).await?);
+        jobs.push(OpenJob::open(&api.engine, row));
     }
     Ok(json::ok(&List { jobs: jobs.iter().map(OpenJob::view).collect(), cursor }))
 }
@@ -85,11 +69,12 @@ fn filter(query: Raw, now: Timestamp) -> Result<JobFilter, Problem> {
 
 pub async fn get(
     State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
     Id(id): Id,
     _: NoParams,
 ) -> Result<Response, Problem> {
     let row = api.find(id).await?;
-    Ok(json::raw(StatusCode::OK, detail::of(&api.engine, row).await?))
+    Ok(json::raw(StatusCode::OK, detail::of(&api.engine, row, &caller).await?))
 }
 
 pub async fn result(
@@ -117,7 +102,7 @@ fn unknown(id: JobId) -> Problem {
 
 pub async fn artifact(
     State(api): State<Arc<Api>>,
-    Path((_, name)): Path<(String, String)>,
+    Named((_, name)): Named<(String, String)>,
     Id(id): Id,
     _: NoParams,
     headers: HeaderMap,

@@ -1,13 +1,13 @@
 //! The HTTP API on a Unix socket: JSON in, JSON or problem+json out.
 //!
-//! [`serve()`] takes connections, [`access`] decides who may do what, [`routes`] says which handler
+//! [`serve()`] takes connections, `access` decides who may do what, `routes` says which handler
 //! answers, and with which right. Handlers ask the [`Engine`] and never the database's tables; what
-//! they answer is made in [`view`] and [`detail`]. A request that is refused changes nothing, and
-//! its [`problem`] names everything that is wrong with it.
+//! they answer is made in `view` and `detail`. A request that is refused changes nothing, and
+//! its `problem` names everything that is wrong with it.
 //!
 //! `POST /v1/jobs` is the hot path: its answer is built from what was stored, not read again.
 
-pub mod access;
+mod access;
 mod act;
 mod body;
 mod catalog;
@@ -18,6 +18,7 @@ mod health;
 mod jobs;
 mod json;
 mod openapi;
+mod path;
 mod problem;
 mod query;
 mod queues;

@@ -191,7 +191,7 @@ mod tests {
     fn every_route_is_described_and_no_other() {
         let source = include_str!("routes.rs");
         let routed: BTreeSet<&str> =
-            source.split('"').filter(|text| text.starts_with('/')).collect();
+            source.split('"').filter(|text| text.starts_with('/') && !text.contains(' ')).collect();
         let described: BTreeSet<&str> = OPERATIONS.iter().map(|one| one.path).collect();
         assert_eq!(routed, described);
     }

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use serde::Serialize;
 
-use super::{Api, access::Peer, json, problem::Problem, query::NoParams};
+use super::{Api, access::Peer, json, path::Named, problem::Problem, query::NoParams};
 use crate::{
     engine::{Engine, catalog::Account, gates::Hold},
     policy::{budget::Class, limit::Limit},
@@ -95,7 +92,7 @@ fn held_kinds(engine: &Engine, account: &Account) -> Vec<HeldKind> {
 pub async fn pause(
     State(api): State<Arc<Api>>,
     Peer(caller): Peer,
-    Path(account): Path<String>,
+    Named(account): Named<String>,
     _: NoParams,
 ) -> Result<Response, Problem> {
     set(&api, &account, true, &caller.name).await
@@ -104,7 +101,7 @@ pub async fn pause(
 pub async fn resume(
     State(api): State<Arc<Api>>,
     Peer(caller): Peer,
-    Path(account): Path<String>,
+    Named(account): Named<String>,
     _: NoParams,
 ) -> Result<Response, Problem> {
     set(&api, &account, false, &caller.name).await

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
+use super::access::Caller;
 use crate::{
+    config::Right,
     credentials::{
         cell::LastError,
         seal::ChainKey,
@@ -14,10 +16,10 @@ use crate::{
     definition::{ArgsSchema, Kind},
     engine::{
         Engine,
-        actions::class_of,
         catalog::{Catalog, KindRef},
         enqueue::Prepared,
         gates::Hold,
+        holds::class_of,
     },
     store::{JobRow, StoreResult},
     types::{JobId, JobState, Timestamp},
@@ -148,13 +150,14 @@ pub struct OpenJob {
 }
 
 impl OpenJob {
-    pub async fn open(engine: &Engine, row: JobRow) -> StoreResult<Self> {
+    #[must_use]
+    pub fn open(engine: &Engine, row: JobRow) -> Self {
         let key = row.salt.map(|salt| engine.vault.chain(&salt));
-        let status = match (&key, &row.status) {
-            (Some(key), Some(_)) => last_status(engine, &row, key).await?,
-            _ => None,
-        };
-        Ok(Self {
+        let status = key
+            .as_ref()
+            .zip(row.status.as_ref())
+            .and_then(|(key, (n, sealed))| vault::open_text(key, row.id, Part::Status(*n), sealed));
+        Self {
             payload: key
                 .as_ref()
                 .and_then(|key| vault::open_json(key, row.id, Part::Args, &row.args).ok()),
@@ -166,12 +169,13 @@ impl OpenJob {
             status,
             key,
             row,
-        })
+        }
     }
 
-    /// Reads the result too, where there is one.
-    pub async fn with_result(mut self, engine: &Engine) -> StoreResult<Self> {
+    /// Reads the result too, where there is one that the caller may see.
+    pub async fn with_result(mut self, engine: &Engine, caller: &Caller) -> StoreResult<Self> {
         if let (true, Some(key)) = (self.row.has_result, &self.key)
+            && caller.may(Right::Results)
             && let Some(stored) = engine.store.result(self.row.id).await?
             && let Some(sealed) = stored.result
         {
@@ -224,15 +228,6 @@ fn kind_of(catalog: &Catalog, name: &str) -> Option<Arc<Kind>> {
         KindRef::Job(_, kind) => Some(Arc::clone(kind)),
         KindRef::Renewal(..) => None,
     }
-}
-
-/// The number of an observation is part of what it was sealed with, and a job's row has only the
-/// sealed text: so the observations are read.
-async fn last_status(engine: &Engine, row: &JobRow, key: &ChainKey) -> StoreResult<Option<String>> {
-    let observations = engine.store.observations(row.seq).await?;
-    Ok(observations
-        .last()
-        .and_then(|last| vault::open_text(key, row.id, Part::Status(last.n), &last.status)))
 }
 
 fn last_error(row: &JobRow, key: Option<&ChainKey>) -> Option<LastError> {

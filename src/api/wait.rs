@@ -9,9 +9,10 @@ use axum::{
 use http::StatusCode;
 
 use super::{
-    Api, detail,
-    jobs::Id,
-    json,
+    Api,
+    access::Peer,
+    detail, json,
+    path::Id,
     problem::Problem,
     query::{self, Raw},
 };
@@ -38,6 +39,7 @@ fn scope(text: &str) -> Result<Scope, String> {
 
 pub async fn wait(
     State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
     Id(id): Id,
     query: Raw,
 ) -> Result<Response, Problem> {
@@ -49,7 +51,7 @@ pub async fn wait(
     let row = api.find(id).await?;
     tokio::select! {
         ended = tokio::time::timeout(timeout, ended(&api, row, scope)) => match ended {
-            Ok(row) => Ok(json::raw(StatusCode::OK, detail::of(&api.engine, row?).await?)),
+            Ok(row) => Ok(json::raw(StatusCode::OK, detail::of(&api.engine, row?, &caller).await?)),
             Err(_) => Ok(StatusCode::NO_CONTENT.into_response()),
         },
         () = api.stopping.cancelled() => Err(Problem::draining()),

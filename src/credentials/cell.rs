@@ -5,7 +5,7 @@
 //! and nodes. This module keeps what it brought, and lets those who need it wait.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -106,7 +106,7 @@ pub struct Cell {
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Credentials {
-    cells: Mutex<HashMap<(QueueId, String), Arc<Cell>>>,
+    queues: Mutex<HashMap<QueueId, BTreeMap<String, Arc<Cell>>>>,
 }
 
 /// A credential as an operator sees it: all but the value.
@@ -145,27 +145,26 @@ impl Credentials {
         let all = Self::default();
         for (queue, account, name) in accounts {
             let row = rows.remove(&(queue, name.clone()));
-            all.cells().insert(
-                (queue, name.clone()),
-                Arc::new(Cell::restored(queue, account, name, row, vault)),
-            );
+            let cell = Cell::restored(queue, account, name.clone(), row, vault);
+            all.queues().entry(queue).or_default().insert(name, Arc::new(cell));
         }
         Ok(all)
     }
 
-    fn cells(&self) -> MutexGuard<'_, HashMap<(QueueId, String), Arc<Cell>>> {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, HashMap<QueueId, BTreeMap<String, Arc<Cell>>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[must_use]
     pub fn cell(&self, queue: QueueId, name: &str) -> Option<Arc<Cell>> {
-        self.cells().get(&(queue, name.to_owned())).cloned()
+        self.queues().get(&queue)?.get(name).cloned()
     }
 
     /// By account and name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Cell>> {
-        let mut all: Vec<Arc<Cell>> = self.cells().values().cloned().collect();
+        let mut all: Vec<Arc<Cell>> =
+            self.queues().values().flat_map(BTreeMap::values).cloned().collect();
         all.sort_by(|a, b| (&a.account, &a.name).cmp(&(&b.account, &b.name)));
         all
     }
@@ -173,9 +172,7 @@ impl Credentials {
     /// Why an account cannot send anything: a credential is missing and was not to be had.
     #[must_use]
     pub fn blocked(&self, queue: QueueId, now: Timestamp) -> Option<Unavailable> {
-        let cells: Vec<Arc<Cell>> =
-            self.cells().values().filter(|cell| cell.queue == queue).cloned().collect();
-        cells.iter().find_map(|cell| cell.trouble(now))
+        self.queues().get(&queue)?.values().find_map(|cell| cell.trouble(now))
     }
 }
 

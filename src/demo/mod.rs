@@ -33,17 +33,17 @@ pub async fn run() -> u8 {
         Err(_) => Some(format!("it took longer than {PATIENCE:?}")),
     };
     stage.strike().await;
-    summary(&stage.steps, failure)
+    summary(&stage.steps, failure.as_deref())
 }
 
-fn summary(steps: &[Step], failure: Option<String>) -> u8 {
+fn summary(steps: &[Step], failure: Option<&str>) -> u8 {
     println!("\nWhat was shown:");
     for step in steps {
         let mark = if step.held { "ok  " } else { "FAIL" };
         println!("  {mark}  {}", step.what);
         println!("        {}", step.seen);
     }
-    if let Some(failure) = &failure {
+    if let Some(failure) = failure {
         println!("  FAIL  {failure}");
     }
     let all = failure.is_none() && !steps.is_empty() && steps.iter().all(|step| step.held);
@@ -183,11 +183,11 @@ async fn stay_fresh(stage: &mut Stage) -> Result<(), Failure> {
         })
         .await?;
     let credentials: Value = stage.json(&["credentials"]).await?;
-    let state = credentials["credentials"][0]["state"].clone();
+    let condition = credentials["credentials"][0]["state"].clone();
     stage.check(
         "the token is kept fresh",
-        state == "fresh",
-        format!("{reads} reads across a renewal, each of a live token; state {state}"),
+        condition == "fresh",
+        format!("{reads} reads across a renewal, each of a live token; state {condition}"),
     );
     Ok(())
 }

@@ -190,7 +190,8 @@ impl Stage {
         Ok(serde_json::from_str(&self.quiet(&args).await?)?)
     }
 
-    async fn quiet(&self, args: &[&str]) -> Result<String, Failure> {
+    /// Runs a command without showing it.
+    pub async fn quiet(&self, args: &[&str]) -> Result<String, Failure> {
         let output = Command::new(&self.program)
             .args(args)
             .env_clear()

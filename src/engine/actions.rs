@@ -4,21 +4,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{
-    Engine,
-    catalog::KindRef,
-    enqueue::{self, JobRequest, Prepared},
-    gates::Hold,
-    running::Stop,
-};
+use super::{Engine, catalog::KindRef, enqueue::Prepared, running::Stop};
 use crate::{
     credentials::{
-        cell::{Cell, Held, Unavailable},
+        cell::Unavailable,
         vault::{self, Part, Payload},
     },
     definition::FieldProblem,
-    policy::{budget::Class, codes::Code, renewal::Life},
-    store::{ActorId, CancelOutcome, Enqueued, JobRow, KindGateRow, NewJob, StoreError},
+    policy::codes::Code,
+    store::{CancelOutcome, GateRow, JobRow, KindGateRow, QueueId, StoreError},
     telemetry::events::{Event, Name, emit},
     types::{JobId, JobState, Timestamp},
 };
@@ -79,120 +73,6 @@ pub enum Cancelled {
 }
 
 impl Engine {
-    /// Stores jobs; one outcome each, in order. Durable when it returns.
-    pub async fn submit(
-        &self,
-        requests: Vec<JobRequest>,
-        actor: ActorId,
-        who: &str,
-    ) -> Result<Vec<Result<Submitted, Refusal>>, StoreError> {
-        let (catalog, now) = (self.catalog(), self.clock.wall());
-        let mut outcomes: Vec<Option<Result<Submitted, Refusal>>> = vec![];
-        let mut prepared = vec![];
-        for request in requests {
-            if self.is_draining() {
-                outcomes.push(Some(Err(Refusal::Draining)));
-                continue;
-            }
-            match enqueue::prepare(request, &catalog, &self.vault, actor, now) {
-                Ok(one) => {
-                    prepared.push((outcomes.len(), one));
-                    outcomes.push(None);
-                }
-                Err(problems) => outcomes.push(Some(Err(Refusal::Invalid(problems)))),
-            }
-        }
-        let rows: Vec<NewJob> = prepared.iter().map(|(_, one)| one.row.clone()).collect();
-        let stored = self.store.enqueue(rows).await?;
-        for ((at, one), stored) in prepared.into_iter().zip(stored) {
-            outcomes[at] = Some(self.submitted(one, stored, who).await?);
-        }
-        Ok(outcomes.into_iter().flatten().collect())
-    }
-
-    async fn submitted(
-        &self,
-        prepared: Prepared,
-        stored: Enqueued,
-        who: &str,
-    ) -> Result<Result<Submitted, Refusal>, StoreError> {
-        match stored {
-            Enqueued::New => {
-                self.announce(&prepared, who);
-                Ok(Ok(Submitted::New(Box::new(prepared))))
-            }
-            Enqueued::SameKey { id, same_request: false } => Ok(Err(Refusal::KeyReused { id })),
-            Enqueued::SameKey { id, same_request: true } => {
-                Ok(Ok(match self.store.job(id).await? {
-                    Some(row) => Submitted::Existing(Box::new(row)),
-                    None => Submitted::Pruned(id),
-                }))
-            }
-            Enqueued::Live { id } => self.join_live(prepared, id, who).await,
-        }
-    }
-
-    fn announce(&self, prepared: &Prepared, who: &str) {
-        let row = &prepared.row;
-        if row.ready {
-            self.wake.ready(row.queue);
-        } else {
-            self.wake.due(row.run_at);
-        }
-        emit(
-            Name::JobEnqueued,
-            &Event {
-                job_id: Some(row.id),
-                kind: Some(&prepared.kind.name),
-                account: Some(&prepared.account.name),
-                next_run_at: Some(row.run_at),
-                actor: Some(who),
-                ..Event::default()
-            },
-        );
-    }
-
-    /// A request for what is followed already: the live job takes on what it asks for more.
-    async fn join_live(
-        &self,
-        prepared: Prepared,
-        id: JobId,
-        who: &str,
-    ) -> Result<Result<Submitted, Refusal>, StoreError> {
-        loop {
-            let Some(row) = self.store.job(id).await? else { break };
-            let Some(mut payload) = self.payload(&row) else { break };
-            if row.state.has_ended() {
-                break;
-            }
-            if !enqueue::asks_for_more(&payload, &prepared.payload.args) {
-                return Ok(Ok(Submitted::Existing(Box::new(row))));
-            }
-            payload.more.push(prepared.payload.args.clone());
-            let Some(salt) = row.salt else { break };
-            let sealed = vault::seal_json(&self.vault.chain(&salt), id, Part::Args, &payload);
-            if self.store.replace_args(row.seq, row.args_rev, sealed).await? {
-                return Ok(Ok(Submitted::Existing(Box::new(row))));
-            }
-        }
-        // It ended meanwhile, so there is no live one any more: this becomes one. Its key, if it
-        // had one, belongs to the one that has just ended.
-        let mut prepared = prepared;
-        prepared.row.key = None;
-        match self.store.enqueue(vec![prepared.row.clone()]).await?.first() {
-            Some(Enqueued::Live { id } | Enqueued::SameKey { id, .. }) => {
-                Ok(match self.store.job(*id).await? {
-                    Some(row) => Ok(Submitted::Existing(Box::new(row))),
-                    None => Err(Refusal::UnknownJob(*id)),
-                })
-            }
-            _ => {
-                self.announce(&prepared, who);
-                Ok(Ok(Submitted::New(Box::new(prepared))))
-            }
-        }
-    }
-
     /// A job's arguments in clear; `None` once they are erased.
     #[must_use]
     pub fn payload(&self, row: &JobRow) -> Option<Payload> {
@@ -219,7 +99,7 @@ impl Engine {
                 Err(Refusal::State(format!("job {id} is {state} already")))
             }
             CancelOutcome::Cancelled => {
-                self.told(Name::JobCancelled, &row, Some(who), None);
+                Self::told(Name::JobCancelled, &row, Some(who), None);
                 self.waiters.ended(row.root);
                 Ok(Cancelled::Now)
             }
@@ -258,7 +138,7 @@ impl Engine {
             ));
         }
         self.wake.ready(row.queue);
-        self.told(Name::JobRetryScheduled, &row, Some(who), Some(now));
+        Self::told(Name::JobRetryScheduled, &row, Some(who), Some(now));
         Ok(())
     }
 
@@ -279,104 +159,8 @@ impl Engine {
                 self.waiters.ended(row.root);
             }
         }
-        self.told(Name::JobResolved, &row, Some(who), None);
+        Self::told(Name::JobResolved, &row, Some(who), None);
         Ok(())
-    }
-
-    /// A credential's value, valid for at least `min_ttl` more, obtained first if need be.
-    pub async fn credential_value(
-        &self,
-        account: &str,
-        name: &str,
-        min_ttl: Duration,
-        timeout: Duration,
-    ) -> Result<Held, Refusal> {
-        let cell = self.cell(account, name)?;
-        if let Some(held) = cell.held(self.clock.wall(), min_ttl) {
-            return Ok(held);
-        }
-        if cell.life().is_some_and(|life: Life| !life.reaches(min_ttl)) {
-            return Err(Refusal::MinTtlUnreachable(min_ttl));
-        }
-        let obtained = tokio::time::timeout(timeout, self.obtain(&cell, min_ttl)).await;
-        match obtained {
-            Ok(held) => held.map_err(Refusal::Credential),
-            Err(_) => Err(Refusal::Credential(Unavailable {
-                code: Code::Timeout,
-                retry_at: None,
-                detail: format!("{account}/{name} could not be obtained in time"),
-            })),
-        }
-    }
-
-    /// Waits for a value that this credential's job brings. Ends with the job's first failure.
-    pub(super) async fn obtain(&self, cell: &Cell, min_ttl: Duration) -> Result<Held, Unavailable> {
-        let mut ends = cell.ends();
-        let seen = *ends.borrow_and_update();
-        loop {
-            let now = self.clock.wall();
-            if let Some(held) = cell.held(now, min_ttl) {
-                return Ok(held);
-            }
-            if let Some(trouble) = cell.trouble(now) {
-                return Err(trouble);
-            }
-            let failed = *ends.borrow() > seen && cell.errors() > 0;
-            let gone =
-                |detail: String| Unavailable { code: Code::Internal, retry_at: None, detail };
-            if failed {
-                let view = cell.view(now);
-                return Err(Unavailable {
-                    code: view
-                        .last_error
-                        .and_then(|one| one.code.parse().ok())
-                        .unwrap_or(Code::Internal),
-                    retry_at: view.renew_at,
-                    detail: format!("{}/{} could not be obtained", cell.account, cell.name),
-                });
-            }
-            if *ends.borrow() > seen + 1 {
-                return Err(gone(format!(
-                    "{}/{} never lives as long as was asked for",
-                    cell.account, cell.name
-                )));
-            }
-            cell.hasten();
-            match self.wake_renewal(cell.queue, &cell.name).await {
-                Ok(true) => {}
-                Ok(false) => return Err(gone("its renewal job is missing".to_owned())),
-                Err(error) => return Err(gone(error.to_string())),
-            }
-            if ends.changed().await.is_err() {
-                return Err(gone("the daemon is stopping".to_owned()));
-            }
-        }
-    }
-
-    /// Renews now, whatever the time; forgets refused logins.
-    pub async fn renew(&self, account: &str, name: &str) -> Result<(), Refusal> {
-        let cell = self.cell(account, name)?;
-        cell.forgive(&*self.store).await?;
-        self.wake_renewal(cell.queue, name).await?;
-        Ok(())
-    }
-
-    pub fn cell(&self, account: &str, name: &str) -> Result<std::sync::Arc<Cell>, Refusal> {
-        let catalog = self.catalog();
-        let found = catalog.account(account).and_then(|one| self.credentials.cell(one.queue, name));
-        found.ok_or_else(|| {
-            let known: Vec<String> = self
-                .credentials
-                .all()
-                .iter()
-                .map(|cell| format!("{}/{}", cell.account, cell.name))
-                .collect();
-            Refusal::Unknown {
-                what: "credential",
-                name: format!("{account}/{name}"),
-                known: known.join(", "),
-            }
-        })
     }
 
     /// Shuts an account's queue, or opens it whatever held it shut.
@@ -401,58 +185,13 @@ impl Engine {
         Ok(())
     }
 
-    async fn open_kinds(&self, queue: i64) -> Result<(), StoreError> {
+    async fn open_kinds(&self, queue: QueueId) -> Result<(), StoreError> {
         for kind in self.gates.open_kinds(queue) {
-            let gate = crate::store::GateRow { until: None, code: String::new(), detail: None };
+            let gate = GateRow { until: None, code: String::new(), detail: None };
             self.store.save_kind_gate(KindGateRow { queue, kind, gate }, true).await?;
             self.store.wake_kind(queue, kind, self.clock.wall()).await?;
         }
         Ok(())
-    }
-
-    /// Why a due job does not run; `None` where nothing holds it.
-    #[must_use]
-    pub fn hold(&self, row: &JobRow) -> Option<Hold> {
-        let now = self.clock.wall();
-        let catalog = self.catalog();
-        let kind = catalog.kind_id(&row.kind);
-        if row.state != JobState::Queued {
-            return None;
-        }
-        let Some(account) = catalog.account(&row.account) else {
-            let detail = format!("account `{}` is not configured", row.account);
-            return Some(Hold { code: "paused", until: None, detail });
-        };
-        if let Some(why) = kind.and_then(|kind| self.gates.kind_is_shut(row.queue, kind)) {
-            return Some(Hold { code: "gate", until: None, detail: why });
-        }
-        if row.run_at > now {
-            return None;
-        }
-        self.queue_hold(account.queue, class_of(row.priority))
-    }
-
-    /// What holds the due jobs of a queue.
-    #[must_use]
-    pub fn queue_hold(&self, queue: i64, class: Class) -> Option<Hold> {
-        let now = self.clock.wall();
-        let catalog = self.catalog();
-        let account = catalog.by_queue(queue)?;
-        if let Some(hold) = self.gates.hold(queue, None, now) {
-            return Some(hold);
-        }
-        if class != Class::Renewal
-            && let Some(trouble) = self.credentials.blocked(queue, now)
-        {
-            return Some(Hold {
-                code: "credential",
-                until: trouble.retry_at,
-                detail: trouble.detail,
-            });
-        }
-        let until = self.budgets.next_free(&account.budget, class)?;
-        let detail = format!("the budget of {} is spent", account.name);
-        Some(Hold { code: "budget", until: Some(until), detail })
     }
 
     pub(super) fn is_renewal(&self, row: &JobRow) -> bool {
@@ -461,7 +200,7 @@ impl Engine {
         matches!(kind, Some(KindRef::Renewal(..)))
     }
 
-    fn told(&self, name: Name, row: &JobRow, who: Option<&str>, next: Option<Timestamp>) {
+    fn told(name: Name, row: &JobRow, who: Option<&str>, next: Option<Timestamp>) {
         emit(
             name,
             &Event {
@@ -474,15 +213,5 @@ impl Engine {
                 ..Event::default()
             },
         );
-    }
-}
-
-/// By its priority: what share of a budget a job may use.
-#[must_use]
-pub const fn class_of(priority: u8) -> Class {
-    match priority {
-        0 => Class::Renewal,
-        1 => Class::Call,
-        _ => Class::Follow,
     }
 }

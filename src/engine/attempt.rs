@@ -17,6 +17,7 @@ use super::{
     shapes::{Outcome, Run, exchange::Renewal},
 };
 use crate::{
+    crash,
     credentials::vault::{self, Part, Payload},
     definition::{CredentialShape, Kind, Provider},
     policy::{
@@ -35,6 +36,7 @@ impl Execute for Attempts {
     async fn execute(&self, handed: Handed) {
         let engine = &self.0;
         let Handed { job, stop, permit } = handed;
+        crash::point("claimed");
         let started_at = engine.clock.wall();
         let (outcome, spent) =
             match AssertUnwindSafe(attempt(engine, &job, &stop, permit)).catch_unwind().await {
@@ -45,6 +47,7 @@ impl Execute for Attempts {
         if let (false, Some(permit), Some(account)) = (spent, permit, catalog.by_queue(job.queue)) {
             engine.budgets.give_back(&account.budget, permit, 1);
         }
+        crash::point("ended");
         // The slot is free before the end is on disk: the next claim shares its transaction.
         engine.wake.freed(job.queue, job.priority);
         Settling { engine, catalog: &catalog, job: &job, started_at }.settle(outcome).await;
@@ -65,15 +68,13 @@ async fn attempt(
     permit: Option<Taken>,
 ) -> (Outcome, bool) {
     let catalog = engine.catalog();
-    let mut sender = Opened::new(engine, &catalog, job);
-    let outcome = match &mut sender {
-        Ok(opened) => opened.run(stop, permit).await,
-        Err(outcome) => {
-            return (std::mem::replace(outcome, Outcome::of(AttemptEnd::Released)), false);
+    match Opened::new(engine, &catalog, job) {
+        Ok(opened) => {
+            let (outcome, left) = opened.run(stop, permit).await;
+            (stopped_by(engine, job, outcome), left.is_none())
         }
-    };
-    let (outcome, left) = outcome;
-    (stopped_by(engine, job, outcome), left.is_none())
+        Err(outcome) => (*outcome, false),
+    }
 }
 
 /// An attempt that was asked to stop, and could, ends as it was asked to.
@@ -107,27 +108,31 @@ enum What<'a> {
 }
 
 impl<'a> Opened<'a> {
-    fn new(engine: &'a Engine, catalog: &'a Catalog, job: &'a ClaimedJob) -> Result<Self, Outcome> {
+    fn new(
+        engine: &'a Engine,
+        catalog: &'a Catalog,
+        job: &'a ClaimedJob,
+    ) -> Result<Self, Box<Outcome>> {
         let now = engine.clock.wall();
         if engine.is_draining() {
-            return Err(Outcome::of(AttemptEnd::Released));
+            return Err(Box::new(Outcome::of(AttemptEnd::Released)));
         }
         let Some(account) = catalog.by_queue(job.queue) else {
-            return Err(Outcome::of(AttemptEnd::Released));
+            return Err(Box::new(Outcome::of(AttemptEnd::Released)));
         };
         let what = match catalog.kind(job.kind) {
             Some(KindRef::Job(_, kind)) => What::Job(kind),
             Some(KindRef::Renewal(provider, name)) => What::Renewal(provider, name),
             None => {
                 let words = "no definition has this kind any more: put it back and `jobs retry`";
-                return Err(Outcome::failed(Code::Definition, Retry::Never, words));
+                return Err(Box::new(Outcome::failed(Code::Definition, Retry::Never, words)));
             }
         };
         if let Some(why) = engine.gates.kind_is_shut(job.queue, job.kind) {
             // Held, not hurried: opening the gate wakes it.
-            let until = now.plus(std::time::Duration::from_secs(3_600));
+            let until = now.plus(std::time::Duration::from_hours(1));
             let end = AttemptEnd::Gated { code: Code::ProviderChanged, until };
-            return Err(Outcome { words: Some(why), ..Outcome::of(end) });
+            return Err(Box::new(Outcome { words: Some(why), ..Outcome::of(end) }));
         }
         let payload = open(engine, job)?;
         Ok(Self { engine, job, account, what, payload })
@@ -214,12 +219,13 @@ impl<'a> Opened<'a> {
     }
 }
 
-fn open(engine: &Engine, job: &ClaimedJob) -> Result<Payload, Outcome> {
+fn open(engine: &Engine, job: &ClaimedJob) -> Result<Payload, Box<Outcome>> {
     let Some(salt) = &job.salt else {
-        return Err(Outcome::failed(Code::Definition, Retry::Never, "its data was erased"));
+        let words = "its data was erased";
+        return Err(Box::new(Outcome::failed(Code::Definition, Retry::Never, words)));
     };
     vault::open_json(&engine.vault.chain(salt), job.id, Part::Args, &job.args).map_err(|error| {
         let words = format!("its arguments cannot be opened: {error}");
-        Outcome::failed(Code::Definition, Retry::Never, words)
+        Box::new(Outcome::failed(Code::Definition, Retry::Never, words))
     })
 }

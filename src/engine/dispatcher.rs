@@ -27,6 +27,9 @@ pub const RENEWAL_SLOTS: usize = 4;
 const PROMOTE: u32 = 500;
 /// Queues looked at in one round.
 const QUEUES: usize = 256;
+/// Jobs of an account with a budget that are claimed at once: their permits are on disk before it is
+/// known how many jobs there are, and a crash at that moment wastes them.
+const AHEAD: usize = 16;
 /// The longest sleep, so that a clock step or a suspend is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
@@ -276,6 +279,9 @@ impl Dispatcher {
         let blocked = engine.credentials.blocked(queue, now);
         if blocked.is_some() {
             slots = 0;
+        }
+        if !account.limits.is_empty() {
+            slots = slots.min(AHEAD);
         }
         let classes = [
             (Class::Follow, 3, slots),

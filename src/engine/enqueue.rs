@@ -279,7 +279,7 @@ fn parse_time(text: Option<&str>) -> Result<Option<Timestamp>, String> {
 fn parse_deadline(text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, String> {
     let Some(text) = text else { return Ok(None) };
     let at = match humantime::parse_duration(text) {
-        Ok(duration) if duration <= Duration::from_secs(10 * 366 * 86_400) => now.plus(duration),
+        Ok(duration) if duration <= Duration::from_hours(10 * 366 * 24) => now.plus(duration),
         _ => Timestamp::from_str(text).map_err(|_| {
             format!(
                 "`{text}` is neither a time (2026-12-31T23:59:59Z) nor a duration (60d) of at most \

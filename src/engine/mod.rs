@@ -10,14 +10,21 @@ pub mod attempt;
 pub mod backend;
 pub mod budgets;
 pub mod catalog;
+mod children;
 pub mod dispatcher;
 pub mod enqueue;
 pub mod gates;
+mod holding;
+pub mod holds;
 pub mod reaper;
+mod resolve;
 pub mod running;
 pub mod sender;
 mod settling;
 pub mod shapes;
+mod submit;
+mod supply;
+mod telling;
 pub mod waiters;
 
 use std::{

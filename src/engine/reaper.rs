@@ -124,7 +124,7 @@ fn tell(engine: &Engine, job: &RunningJob, end: &Transition) {
     let catalog = engine.catalog();
     let kind = catalog.kind(job.kind).map(KindRef::name);
     let account = catalog.by_queue(job.queue).map(|account| account.name.clone());
-    let code = end.code.map(|code| code.text());
+    let code = end.code.map(Code::text);
     let name = match end.state {
         JobState::Dead => Name::JobDead,
         JobState::Cancelled => Name::JobCancelled,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Engine, budgets::Taken, catalog::Account};
 use crate::{
+    crash,
     credentials::cell::{Failure, Held, Unavailable},
     definition::{Auth, EvalError, Expr, Rendered, RequestTemplate, Vars},
     outbound::{Answer, Manner, SendError},
@@ -229,6 +230,7 @@ impl Sender<'_> {
         self.permit().await?;
         if ask.repeat_never && !self.intent {
             self.record_intent().await?;
+            crash::point("intended");
         }
         let sent_at = self.engine.clock.wall();
         let (engine, account) = (self.engine, self.account);

@@ -246,8 +246,8 @@ pub struct JobRow {
     pub cancel: bool,
     pub tags: Vec<String>,
     pub error: Option<StoredError>,
-    /// The last observed status, sealed.
-    pub status: Option<Vec<u8>>,
+    /// The last observed status with its number, sealed.
+    pub status: Option<(i64, Vec<u8>)>,
     pub has_result: bool,
 }
 

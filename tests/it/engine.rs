@@ -62,7 +62,7 @@ async fn engine(dir: &std::path::Path, base_url: &str) -> Arc<Engine> {
     let catalog = Catalog::register(plan, &*store, &vault).await.unwrap();
     let settings = Settings {
         concurrency: 8,
-        lease: Duration::from_secs(60),
+        lease: Duration::from_mins(1),
         shutdown_timeout: Duration::from_secs(5),
         backoff: Backoff::default(),
     };

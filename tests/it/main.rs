@@ -1,5 +1,11 @@
 //! The integration tests, one binary.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests too
 
+mod bad_input;
+mod canary;
+#[cfg(feature = "crash-points")]
+mod crash;
 mod engine;
+mod oauth;
 mod store;
+mod support;

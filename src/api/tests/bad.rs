@@ -128,6 +128,6 @@ async fn a_wrong_method_is_told_the_right_one() {
     answer.problem(405);
     let allowed = answer.headers["allow"].to_str().unwrap();
     assert!(allowed.contains("POST") && allowed.contains("GET"), "{allowed}");
-    setup.get("/v1/jobs/batch").await.problem(404);
+    setup.get("/v1/jobs/batch").await.problem(405);
     setup.send(Method::PUT, "/v1/queues/certn/pause", "").await.problem(405);
 }

@@ -11,7 +11,7 @@ async fn ready_only_when_nothing_is_wrong() {
     assert_eq!(before["status"], "not_ready");
     assert_eq!(before["reasons"][0]["code"], "credential_missing");
     assert_eq!(before["reasons"][0]["account"], "certn");
-    super::credentials::put(&setup, Duration::from_hours(1)).await;
+    credentials::put(&setup, Duration::from_hours(1)).await;
     assert_eq!(setup.get("/readyz").await.expect(200), json!({"status": "ready"}));
 
     setup.engine.store_works(Some("disk I/O error".into()));

@@ -3,7 +3,7 @@
 use axum::extract::State;
 
 use super::*;
-use crate::api::{Api, jobs::Id, problem::Kind, query::Raw, wait::wait};
+use crate::api::{Api, access::Peer, path::Id, problem::Kind, query::Raw, wait::wait};
 
 async fn user(setup: &Setup) -> JobId {
     setup.job(&json!({"kind": "acme.user", "args": {"name": "a", "pass": "p"}})).await
@@ -30,7 +30,7 @@ async fn a_chain_is_waited_for_to_its_last_job() {
     let id = user(&setup).await;
     let chain = format!("/v1/jobs/{id}/wait?scope=chain&timeout=1m");
     let job = setup.claim("acme").await;
-    let mut child = new_child(&setup, &job).await;
+    let mut child = new_child(&setup, &job);
     child.run_at = setup.now();
     let settlement =
         Settlement { children: vec![child], ..completed(&setup.engine, &job, &json!("parent")) };
@@ -50,7 +50,7 @@ async fn a_chain_is_waited_for_to_its_last_job() {
     assert_eq!(child["parent_id"], id.to_string());
 }
 
-async fn new_child(setup: &Setup, parent: &ClaimedJob) -> crate::store::NewJob {
+fn new_child(setup: &Setup, parent: &ClaimedJob) -> crate::store::NewJob {
     let id = crate::clock::new_job_id(setup.now());
     let chain = setup.engine.vault.chain(&parent.salt.unwrap());
     let payload = vault::Payload::default();
@@ -86,8 +86,11 @@ async fn a_wait_ends_at_its_timeout() {
 async fn stopping_answers_those_who_wait() {
     let setup = Setup::new().await;
     let id = user(&setup).await;
+    let (pair, _other) = tokio::net::UnixStream::pair().unwrap();
+    let peer = pair.peer_cred().unwrap();
     let api = Arc::new(Api::new(Arc::clone(&setup.engine), setup.stop.clone()));
-    let waiting = wait(State(api), Id(id), Raw::default());
+    let me = Access::own_user().caller(&peer).await;
+    let waiting = wait(State(api), Peer(me), Id(id), Raw::default());
     let (answer, ()) = tokio::join!(waiting, async { setup.stop.cancel() });
     assert_eq!(answer.unwrap_err().kind(), Kind::Draining);
 }

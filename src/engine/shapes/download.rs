@@ -50,7 +50,12 @@ pub async fn attempt(run: &mut Run<'_>, artifact: &Template) -> Outcome {
 /// Lower-case hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// What may stand alone in a path: in the API's, and in the folder of whoever fetches it.

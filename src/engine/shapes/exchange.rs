@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Outcome;
 use crate::{
+    crash,
     credentials::cell::{Cell, Failure, Obtained},
     definition::{Asked, DEFAULT_MAX_BODY, Exchange, Lifetime, Need, Source, Vars, Way},
     engine::{
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// A value of unknown life is looked at again so often; a 401 renews it at any time.
-const UNKNOWN_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
+const UNKNOWN_LIFE: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// One renewal of one credential.
 #[derive(Debug)]
@@ -62,7 +63,10 @@ impl Renewal<'_> {
             return failed(Code::Lockout, "the login was refused before", Some(at));
         }
         let outcome = match self.obtain().await {
-            Ok(obtained) => self.keep(obtained).await,
+            Ok(obtained) => {
+                crash::point("exchanged");
+                self.keep(obtained).await
+            }
             Err(Stopped::Asked | Stopped::LostClaim) => return Outcome::of(AttemptEnd::Released),
             Err(stopped) => self.give_up(trouble(stopped, engine.clock.wall())).await,
         };

@@ -155,7 +155,7 @@ pub(super) fn stopped(run: &Run<'_>, stopped: Stopped) -> Outcome {
                 .sender
                 .engine
                 .budgets
-                .next_free(&run.account.budget, super::actions::class_of(run.sender.job.priority))
+                .next_free(&run.account.budget, super::holds::class_of(run.sender.job.priority))
                 .unwrap_or(now);
             Outcome::of(AttemptEnd::Gated { code: Code::RateLimited, until })
         }

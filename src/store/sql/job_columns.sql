@@ -6,7 +6,8 @@ SELECT j.seq, j.id, j.queue, k.name, q.account, j.state, j.ready, j.priority, j.
        j.args, j.args_rev, j.deadline, j.started_at, j.finished_at, j.intent IS NOT NULL,
        j.cancel IS NOT NULL, j.tags, j.error_code, j.error_at, j.error_message,
        (SELECT o.status FROM observations AS o WHERE o.job = j.seq ORDER BY o.n DESC LIMIT 1),
-       j.result IS NOT NULL
+       j.result IS NOT NULL,
+       (SELECT max(o.n) FROM observations AS o WHERE o.job = j.seq)
 FROM jobs AS j
 JOIN kinds AS k ON k.id = j.kind
 JOIN queues AS q ON q.id = j.queue

@@ -148,7 +148,7 @@ pub(super) fn job(row: &SqliteRow) -> StoreResult<JobRow> {
         cancel: row.get(25),
         tags: tags.and_then(|tags| serde_json::from_str(&tags).ok()).unwrap_or_default(),
         error: stored_error(row, 27),
-        status: row.get(30),
+        status: row.get::<Option<i64>, _>(32).map(|n| (n, row.get(30))),
         has_result: row.get(31),
     })
 }

@@ -19,13 +19,14 @@ fn sorted(mut ids: Vec<JobId>) -> Vec<JobId> {
 /// Claims one job after the other, so that the order shows: a batch comes unordered.
 async fn one_by_one(world: &World) -> Vec<JobId> {
     let mut order = vec![];
-    loop {
+    while order.len() < 100 {
         let claimed = world.claim(at(100), 1).await.jobs;
         if claimed.is_empty() {
-            return order;
+            break;
         }
         order.extend(ids(&claimed));
     }
+    order
 }
 
 pub async fn urgent_jobs_first_then_the_oldest(world: World) {

@@ -71,6 +71,23 @@ pub async fn one_natural_key_makes_one_job(world: World) {
     }
 }
 
+pub async fn a_key_shared_at_once_is_the_live_jobs(world: World) {
+    let live = world.add(NewJob { uniq: Some(hash(200)), ..world.job() }).await;
+    // By twos: one meets the live job, the other the key that it left there.
+    let jobs: Vec<_> = (0..64_u8)
+        .map(|n| NewJob {
+            key: Some(key(n / 2, 1)),
+            uniq: (n % 2 == 0).then_some(hash(200)),
+            ..world.job()
+        })
+        .collect();
+    let outcomes = join_all(jobs.iter().map(|job| world.enqueue(job))).await;
+    for pair in outcomes.chunks(2) {
+        assert_eq!(pair[0], Enqueued::Live { id: live });
+        assert_eq!(pair[1], Enqueued::SameKey { id: live, same_request: true });
+    }
+}
+
 pub async fn no_job_is_given_twice(world: World) {
     world.store.enqueue((0..1_000).map(|_| world.job()).collect()).await.unwrap();
     let claims = at_once(2, |_| {

@@ -136,6 +136,15 @@ pub async fn one_batch_with_the_same_natural_key_twice(world: World) {
     assert_eq!(outcomes, [Enqueued::New, live, live]);
 }
 
+pub async fn one_batch_whose_key_meets_a_live_job(world: World) {
+    let live = world.add(NewJob { uniq: Some(hash(1)), ..world.job() }).await;
+    let first = NewJob { uniq: Some(hash(1)), key: Some(key(2, 2)), ..world.job() };
+    let again = NewJob { key: Some(key(2, 2)), ..world.job() };
+    let outcomes = world.store.enqueue(vec![first, again]).await.unwrap();
+    let met = Enqueued::SameKey { id: live, same_request: true };
+    assert_eq!(outcomes, [Enqueued::Live { id: live }, met]);
+}
+
 pub async fn outcomes_stand_in_the_order_of_the_batch(world: World) {
     let keyed = world.add(NewJob { key: Some(key(1, 1)), ..world.job() }).await;
     let live = world.add(NewJob { uniq: Some(hash(2)), ..world.job() }).await;

@@ -128,7 +128,7 @@ pub async fn pages_are_stable_while_jobs_arrive(world: World) {
     expected.reverse();
     world.store.enqueue(jobs).await.unwrap();
     let (mut seen, mut before) = (vec![], None);
-    loop {
+    while seen.len() <= expected.len() {
         let state = Some(JobState::Queued);
         let page = ids(&world, JobFilter { state, before, limit: 3, ..JobFilter::default() }).await;
         let Some(last) = page.last() else { break };

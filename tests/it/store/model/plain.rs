@@ -167,6 +167,9 @@ impl Plain {
         }
         let job = self.job(id);
         (job.state, job.ready, job.run_at) = (end.state, end.ready, end.run_at);
+        if job.cancel && job.state == JobState::Queued {
+            job.state = JobState::Cancelled;
+        }
         (job.attempt, job.errors, job.polls) = (end.attempt, end.errors, end.polls);
         job.cancel = false;
         true

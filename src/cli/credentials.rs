@@ -1,0 +1,301 @@
+//! `attendant credentials` and `attendant token`.
+
+use std::{str::FromStr, time::Duration};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    client::Reply,
+    exit::{Exit, Failure},
+    fields,
+    session::{Ended, Session},
+    table::Table,
+    times,
+};
+use crate::types::Timestamp;
+
+/// How long one request for a value may take; well below what is taken for a stuck daemon.
+const LONGEST_TURN: Duration = Duration::from_mins(1);
+
+/// `ACCOUNT/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Full {
+    account: String,
+    name: String,
+}
+
+impl FromStr for Full {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((account, name)) if !account.is_empty() && !name.is_empty() => {
+                Ok(Self { account: account.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(format!("`{text}`: write ACCOUNT/NAME, such as certn/access_token")),
+        }
+    }
+}
+
+/// What the daemon knows of the credentials that it keeps; never their values
+#[derive(Debug, Args)]
+#[command(after_help = "\
+States: fresh; failing (there is a value, but its renewal fails); missing; locked_out (the provider
+refused the login: mend the secrets, or `renew` to try again).
+
+Examples:
+  attendant credentials
+  attendant credentials show certn/access_token
+  attendant credentials renew certn/access_token")]
+pub(super) struct Credentials {
+    #[command(subcommand)]
+    command: Option<CredentialsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum CredentialsCommand {
+    /// Everything about one credential but its value
+    Show {
+        #[arg(value_name = "ACCOUNT/NAME")]
+        credential: Full,
+    },
+    /// Obtain a new value now; also after refused logins
+    Renew {
+        #[arg(value_name = "ACCOUNT/NAME")]
+        credential: Full,
+    },
+}
+
+impl Credentials {
+    pub async fn run(self, session: &mut Session<'_, '_>) -> Ended {
+        match self.command {
+            None => {
+                let reply = session.get(&["credentials"], &[]).await?;
+                session.show(&reply, table)?;
+            }
+            Some(CredentialsCommand::Show { credential: Full { account, name } }) => {
+                let reply = session.get(&["credentials", &account, &name], &[]).await?;
+                session.show(&reply, shown)?;
+            }
+            Some(CredentialsCommand::Renew { credential: Full { account, name } }) => {
+                let parts = ["credentials", &account, &name, "renew"];
+                let reply = session.post(&parts, &json!({})).await?;
+                session.show(&reply, |_, _| {
+                    format!(
+                        "{account}/{name} is being renewed; `attendant credentials show \
+                             {account}/{name}` tells how it went\n"
+                    )
+                })?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn table(credentials: &Value, now: Timestamp) -> String {
+    let heading = ["CREDENTIAL", "STATE", "EXPIRES", "RENEWAL", "GENERATION", "LAST ERROR"];
+    let mut table = Table::new(&heading);
+    for one in fields::list(credentials, "credentials") {
+        table.row([
+            full_name(one),
+            fields::cell(one, "state"),
+            times::cell(fields::time(one, "expires_at"), now),
+            times::cell(fields::time(one, "renew_at"), now),
+            fields::cell(one, "generation"),
+            trouble(one),
+        ]);
+    }
+    table.render()
+}
+
+fn shown(one: &Value, now: Timestamp) -> String {
+    let mut table = Table::bare();
+    let at = |path| fields::time(one, path).map_or_else(|| "-".into(), |at| times::full(at, now));
+    table.row(["credential".to_owned(), full_name(one)]);
+    table.row(["state".to_owned(), fields::cell(one, "state")]);
+    table.row(["generation".to_owned(), fields::cell(one, "generation")]);
+    table.row(["obtained".to_owned(), at("obtained_at")]);
+    table.row(["expires".to_owned(), at("expires_at")]);
+    table.row(["renewal".to_owned(), at("renew_at")]);
+    table.row(["errors".to_owned(), fields::cell(one, "errors")]);
+    if fields::at(one, "last_error").is_some() {
+        let error = fields::reason(one, "last_error.code", "last_error.message");
+        table.row(["last error".to_owned(), format!("{error}, {}", at("last_error.at"))]);
+    }
+    table.render()
+}
+
+fn full_name(one: &Value) -> String {
+    format!("{}/{}", fields::cell(one, "account"), fields::cell(one, "name"))
+}
+
+/// The last error, unless a success came after it.
+fn trouble(one: &Value) -> String {
+    if fields::text(one, "state") == "fresh" {
+        return String::new();
+    }
+    fields::reason(one, "last_error.code", "last_error.message")
+}
+
+/// Print a credential's value, which is obtained first if there is none
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Only the value is on standard output. It may be used for at least --min-ttl more: it neither expires
+nor is revoked before. Exit code 1 if it cannot be had now, with the reason; 124 if the time is up.
+
+Examples:
+  curl -H \"Authorization: Bearer $(attendant token certn)\" https://api.certn.co/api/v1/users/
+  attendant token gate/certificate_request_token --min-ttl 30m
+  attendant token ipseity/access_token --json")]
+pub(super) struct Token {
+    /// The name may be left out where the account has one credential
+    #[arg(value_name = "ACCOUNT[/NAME]")]
+    credential: String,
+    /// Valid for at least so much longer
+    #[arg(
+        long, value_name = "DURATION", default_value = "60s", value_parser = times::duration
+    )]
+    min_ttl: Duration,
+    /// Wait at most so long for a value to be obtained
+    #[arg(
+        long, value_name = "DURATION", default_value = "30s", value_parser = times::duration
+    )]
+    timeout: Duration,
+}
+
+impl Token {
+    pub async fn run(self, session: &mut Session<'_, '_>) -> Ended {
+        let asked = timeout(self.timeout, self.obtain(session)).await;
+        let reply = asked.unwrap_or_else(|_| {
+            Err(Failure::timed_out(format!(
+                "{} could not be obtained in {}; `attendant credentials` tells why",
+                self.credential,
+                humantime::format_duration(self.timeout)
+            )))
+        })?;
+        if session.json() {
+            session.console.raw(&reply.body)?;
+            return Ok(Exit::Done);
+        }
+        let value = reply.value()?;
+        let value = fields::at(&value, "value").and_then(Value::as_str);
+        let value = value.ok_or_else(|| Failure::not_so("the daemon's answer has no value"))?;
+        session.console.line(value)?;
+        Ok(Exit::Done)
+    }
+
+    /// Asks until there is one, as often as the daemon says. What no time mends, or not in this
+    /// time, ends it at once.
+    async fn obtain(&self, session: &Session<'_, '_>) -> Result<Reply, Failure> {
+        let until = Instant::now() + self.timeout;
+        let Full { account, name } = self.full(session).await?;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            // A little longer than this side waits, so that the end is told as what it is.
+            let turn = left.saturating_add(Duration::from_secs(1)).min(LONGEST_TURN);
+            let query = [
+                ("min_ttl", humantime::format_duration(self.min_ttl).to_string()),
+                ("timeout", format!("{}ms", turn.as_millis())),
+            ];
+            match session.get(&["credentials", &account, &name, "value"], &query).await {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => {
+                    let pause = pause(&failure).filter(|pause| *pause < left);
+                    sleep(pause.ok_or(failure)?).await;
+                }
+            }
+        }
+    }
+
+    async fn full(&self, session: &Session<'_, '_>) -> Result<Full, Failure> {
+        if self.credential.contains('/') {
+            return self.credential.parse().map_err(Failure::usage);
+        }
+        let credentials = session.get(&["credentials"], &[]).await?.value()?;
+        only(fields::list(&credentials, "credentials"), &self.credential)
+    }
+}
+
+/// How long to wait before asking again; `None` where that is no use.
+fn pause(failure: &Failure) -> Option<Duration> {
+    let Failure::Problem { status: 503, problem, retry_after } = failure else { return None };
+    match fields::text(problem, "code").as_str() {
+        // Only a person can mend these.
+        "lockout" | "login_refused" => None,
+        // The daemon has waited already.
+        "timeout" => Some(Duration::from_secs(1)),
+        _ => Some(Duration::from_secs((*retry_after)?.max(1))),
+    }
+}
+
+/// The one credential of an account.
+fn only(credentials: &[Value], account: &str) -> Result<Full, Failure> {
+    let of: Vec<&Value> =
+        credentials.iter().filter(|one| fields::text(one, "account") == account).collect();
+    match of.as_slice() {
+        [one] => Ok(Full { account: account.to_owned(), name: fields::text(one, "name") }),
+        [] => {
+            let known: Vec<String> = credentials.iter().map(full_name).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Err(Failure::not_so(format!(
+                "there is no account `{account}` that keeps a credential; there is: {known}"
+            )))
+        }
+        several => {
+            let names: Vec<String> = several.iter().map(|one| full_name(one)).collect();
+            Err(Failure::usage(format!(
+                "{account} keeps several credentials: name one of {}",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_named_in_full() {
+        let full = "certn/access_token".parse::<Full>();
+        assert_eq!(full.map(|one| one.name), Ok("access_token".to_owned()));
+        for text in ["certn", "certn/", "/x", ""] {
+            assert!(text.parse::<Full>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_only_credential_of_an_account_needs_no_name() {
+        let all = [
+            json!({"account": "certn", "name": "access_token"}),
+            json!({"account": "ipseity", "name": "access_token"}),
+            json!({"account": "ipseity", "name": "refresh_token"}),
+        ];
+        assert_eq!(only(&all, "certn").map(|one| one.name).ok(), Some("access_token".to_owned()));
+        let several = only(&all, "ipseity").map_err(|failure| (failure.exit(), failure.words()));
+        let words = "ipseity keeps several credentials: name one of ipseity/access_token, \
+                     ipseity/refresh_token";
+        assert_eq!(several, Err((Exit::Usage, words.to_owned())));
+        assert_eq!(only(&all, "x").map_err(|failure| failure.exit()), Err(Exit::NotSo));
+    }
+
+    #[test]
+    fn a_list_shows_lives_and_troubles() {
+        let now = Timestamp(1_790_000_000_000);
+        let list = json!({"credentials": [
+            {"account": "certn", "name": "access_token", "state": "fresh", "generation": 3,
+             "expires_at": "2026-09-21T15:13:20.000Z", "renew_at": "2026-09-21T14:53:20.000Z",
+             "last_error": {"code": "connect", "message": "old"}},
+            {"account": "gate", "name": "t", "state": "locked_out", "generation": 0,
+             "expires_at": null, "last_error": {"code": "lockout", "message": null}},
+        ]});
+        let expected = "\
+CREDENTIAL          STATE       EXPIRES  RENEWAL  GENERATION  LAST ERROR
+certn/access_token  fresh       in 1h    in 40m   3
+gate/t              locked_out  -        -        0           lockout
+";
+        assert_eq!(table(&list, now), expected);
+    }
+}

@@ -1,0 +1,8 @@
+//! Whole commands in process, against a small server on a real Unix socket.
+
+mod acting;
+mod asking;
+mod daemonless;
+mod enqueueing;
+mod fake;
+mod waiting;

@@ -1,0 +1,104 @@
+//! Commands that change something.
+
+use serde_json::{Value, json};
+
+use super::{
+    enqueueing::{ID, job},
+    fake::Fake,
+};
+
+const OTHER: &str = "0199c0de-0000-7000-8000-000000000002";
+
+fn route(id: &str, action: &str) -> String {
+    format!("POST /v1/jobs/{id}/{action}")
+}
+
+#[test]
+fn cancelling_tells_when_it_takes_effect() {
+    let fake = Fake::new().on(&route(ID, "cancel"), 200, &job(ID, "cancelled")).on(
+        &route(OTHER, "cancel"),
+        202,
+        &job(OTHER, "running"),
+    );
+    let run = fake.run(&["jobs", "cancel", ID, OTHER]);
+    assert_eq!(run.code, 0);
+    let ends = "ends once its running request has ended";
+    assert_eq!(run.out, format!("{ID} is cancelled\n{OTHER} {ends}\n"));
+}
+
+#[test]
+fn one_refusal_does_not_keep_the_others() {
+    let fake = Fake::new().on(&route(ID, "retry"), 409, &json!({"detail": "job is completed"})).on(
+        &route(OTHER, "retry"),
+        200,
+        &job(OTHER, "queued"),
+    );
+    let run = fake.run(&["jobs", "retry", "--resend", ID, OTHER]);
+    assert_eq!((run.code, run.out), (1, format!("{OTHER} will run again\n")));
+    assert_eq!(run.err, "attendant: job is completed\n");
+    assert_eq!(fake.asked()[0].json(), json!({"resend": true}));
+}
+
+#[test]
+fn a_filter_retries_the_dead_and_a_dry_run_nothing() {
+    let dead = json!({"jobs": [job(ID, "dead")], "cursor": null});
+    let fake =
+        Fake::new().on("GET /v1/jobs", 200, &dead).on(&route(ID, "retry"), 200, &job(ID, "queued"));
+    let run = fake.run(&["jobs", "retry", "--code", "connect", "--dry-run"]);
+    assert_eq!(run.code, 0);
+    assert!(run.out.contains(ID) && run.err.contains("nothing was done"), "{}", run.err);
+    assert_eq!(fake.lines(), ["GET /v1/jobs?state=dead&code=connect&limit=500"]);
+    let run = fake.run(&["jobs", "retry", "--code", "connect"]);
+    assert_eq!(run.out, format!("{ID} will run again\n"));
+    assert_eq!(fake.asked()[2].json(), json!({}));
+}
+
+#[test]
+fn named_jobs_and_filters_do_not_mix() {
+    let fake = Fake::new();
+    assert_eq!(fake.run(&["jobs", "retry", ID, "--code", "dns"]).code, 2);
+    assert_eq!(fake.run(&["jobs", "--state", "dead", "show", ID]).code, 2);
+    assert!(fake.asked().is_empty());
+}
+
+#[test]
+fn resolving_says_what_happened() {
+    let fake = Fake::new().on(&route(ID, "resolve"), 200, &job(ID, "completed"));
+    let happened = ["jobs", "resolve", ID, "--happened", "--response", "-"];
+    assert_eq!(fake.run_with(&happened, "{\"id\": 7}").out, format!("{ID} is completed\n"));
+    assert_eq!(fake.run(&["jobs", "resolve", ID, "--not-sent"]).code, 0);
+    let bodies: Vec<Value> = fake.asked().iter().map(super::fake::Asked::json).collect();
+    assert_eq!(bodies, [json!({"happened": {"id": 7}}), json!({"not_sent": true})]);
+    for args in [
+        &["jobs", "resolve", ID][..],
+        &["jobs", "resolve", ID, "--happened"],
+        &["jobs", "resolve", ID, "--happened", "--not-sent", "--response", "1"],
+        &["jobs", "resolve", ID, "--happened", "--response", "{"],
+    ] {
+        assert_eq!(fake.run(args).code, 2, "{args:?}");
+    }
+    assert_eq!(fake.asked().len(), 2);
+}
+
+#[test]
+fn queues_are_paused_one_or_all() {
+    let queues = json!({"queues": [{"account": "a"}, {"account": "b"}]});
+    let fake = Fake::new()
+        .on("GET /v1/queues", 200, &queues)
+        .on("POST /v1/queues/a/pause", 200, &json!({"account": "a"}))
+        .on("POST /v1/queues/a/resume", 200, &json!({"account": "a"}))
+        .on("POST /v1/queues/b/resume", 200, &json!({"account": "b"}));
+    assert_eq!(fake.run(&["queues", "pause", "a"]).out, "a is paused\n");
+    assert_eq!(fake.run(&["queues", "resume", "--all"]).out, "a is open\nb is open\n");
+    assert_eq!(fake.run(&["queues", "pause", "a", "--all"]).code, 2);
+    assert_eq!(fake.run(&["queues", "pause", "none"]).code, 1);
+}
+
+#[test]
+fn a_credential_is_renewed_by_its_full_name() {
+    let route = "POST /v1/credentials/certn/access_token/renew";
+    let fake = Fake::new().on(route, 202, &json!({"account": "certn", "name": "access_token"}));
+    let run = fake.run(&["credentials", "renew", "certn/access_token"]);
+    assert!(run.code == 0 && run.out.starts_with("certn/access_token is being renewed"));
+    assert_eq!(fake.run(&["credentials", "renew", "certn"]).code, 2);
+}

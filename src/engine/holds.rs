@@ -1,0 +1,65 @@
+//! Why a due job does not run, as `waiting_for` says it.
+
+use super::{Engine, gates::Hold};
+use crate::{
+    policy::budget::Class,
+    store::{JobRow, QueueId},
+    types::JobState,
+};
+
+impl Engine {
+    /// Why a due job does not run; `None` where nothing holds it.
+    #[must_use]
+    pub fn hold(&self, row: &JobRow) -> Option<Hold> {
+        let now = self.clock.wall();
+        let catalog = self.catalog();
+        let kind = catalog.kind_id(&row.kind);
+        if row.state != JobState::Queued {
+            return None;
+        }
+        let Some(account) = catalog.account(&row.account) else {
+            let detail = format!("account `{}` is not configured", row.account);
+            return Some(Hold { code: "paused", until: None, detail });
+        };
+        if let Some(why) = kind.and_then(|kind| self.gates.kind_is_shut(row.queue, kind)) {
+            return Some(Hold { code: "gate", until: None, detail: why });
+        }
+        if row.run_at > now {
+            return None;
+        }
+        self.queue_hold(account.queue, class_of(row.priority))
+    }
+
+    /// What holds the due jobs of a queue.
+    #[must_use]
+    pub fn queue_hold(&self, queue: QueueId, class: Class) -> Option<Hold> {
+        let now = self.clock.wall();
+        let catalog = self.catalog();
+        let account = catalog.by_queue(queue)?;
+        if let Some(hold) = self.gates.hold(queue, None, now) {
+            return Some(hold);
+        }
+        if class != Class::Renewal
+            && let Some(trouble) = self.credentials.blocked(queue, now)
+        {
+            return Some(Hold {
+                code: "credential",
+                until: trouble.retry_at,
+                detail: trouble.detail,
+            });
+        }
+        let until = self.budgets.next_free(&account.budget, class)?;
+        let detail = format!("the budget of {} is spent", account.name);
+        Some(Hold { code: "budget", until: Some(until), detail })
+    }
+}
+
+/// By its priority: what share of a budget a job may use.
+#[must_use]
+pub const fn class_of(priority: u8) -> Class {
+    match priority {
+        0 => Class::Renewal,
+        1 => Class::Call,
+        _ => Class::Follow,
+    }
+}

@@ -1,0 +1,107 @@
+//! Credentials for those who ask: the value in hand, or the one that the credential's job brings.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Engine, actions::Refusal};
+use crate::{
+    credentials::cell::{Cell, Held, Unavailable},
+    policy::{codes::Code, renewal::Life},
+};
+
+impl Engine {
+    /// A credential's value, valid for at least `min_ttl` more, obtained first if need be.
+    pub async fn credential_value(
+        &self,
+        account: &str,
+        name: &str,
+        min_ttl: Duration,
+        timeout: Duration,
+    ) -> Result<Held, Refusal> {
+        let cell = self.cell(account, name)?;
+        if let Some(held) = cell.held(self.clock.wall(), min_ttl) {
+            return Ok(held);
+        }
+        if cell.life().is_some_and(|life: Life| !life.reaches(min_ttl)) {
+            return Err(Refusal::MinTtlUnreachable(min_ttl));
+        }
+        let obtained = tokio::time::timeout(timeout, self.obtain(&cell, min_ttl)).await;
+        match obtained {
+            Ok(held) => held.map_err(Refusal::Credential),
+            Err(_) => Err(Refusal::Credential(Unavailable {
+                code: Code::Timeout,
+                retry_at: None,
+                detail: format!("{account}/{name} could not be obtained in time"),
+            })),
+        }
+    }
+
+    /// Waits for a value that this credential's job brings. Ends with the job's first failure.
+    pub(super) async fn obtain(&self, cell: &Cell, min_ttl: Duration) -> Result<Held, Unavailable> {
+        let mut ends = cell.ends();
+        let seen = *ends.borrow_and_update();
+        loop {
+            let now = self.clock.wall();
+            if let Some(held) = cell.held(now, min_ttl) {
+                return Ok(held);
+            }
+            if let Some(trouble) = cell.trouble(now) {
+                return Err(trouble);
+            }
+            let failed = *ends.borrow() > seen && cell.errors() > 0;
+            let gone =
+                |detail: String| Unavailable { code: Code::Internal, retry_at: None, detail };
+            if failed {
+                let view = cell.view(now);
+                return Err(Unavailable {
+                    code: view
+                        .last_error
+                        .and_then(|one| one.code.parse().ok())
+                        .unwrap_or(Code::Internal),
+                    retry_at: view.renew_at,
+                    detail: format!("{}/{} could not be obtained", cell.account, cell.name),
+                });
+            }
+            if *ends.borrow() > seen + 1 {
+                return Err(gone(format!(
+                    "{}/{} never lives as long as was asked for",
+                    cell.account, cell.name
+                )));
+            }
+            cell.hasten();
+            match self.wake_renewal(cell.queue, &cell.name).await {
+                Ok(true) => {}
+                Ok(false) => return Err(gone("its renewal job is missing".to_owned())),
+                Err(error) => return Err(gone(error.to_string())),
+            }
+            if ends.changed().await.is_err() {
+                return Err(gone("the daemon is stopping".to_owned()));
+            }
+        }
+    }
+
+    /// Renews now, whatever the time; forgets refused logins.
+    pub async fn renew(&self, account: &str, name: &str) -> Result<(), Refusal> {
+        let cell = self.cell(account, name)?;
+        cell.forgive(&*self.store).await?;
+        self.wake_renewal(cell.queue, name).await?;
+        Ok(())
+    }
+
+    pub fn cell(&self, account: &str, name: &str) -> Result<Arc<Cell>, Refusal> {
+        let catalog = self.catalog();
+        let found = catalog.account(account).and_then(|one| self.credentials.cell(one.queue, name));
+        found.ok_or_else(|| {
+            let known: Vec<String> = self
+                .credentials
+                .all()
+                .iter()
+                .map(|cell| format!("{}/{}", cell.account, cell.name))
+                .collect();
+            Refusal::Unknown {
+                what: "credential",
+                name: format!("{account}/{name}"),
+                known: known.join(", "),
+            }
+        })
+    }
+}
