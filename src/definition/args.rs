@@ -72,20 +72,6 @@ impl ArgType {
             Self::Enum(words) => one_of(words),
         }
     }
-
-    /// The value that a text on the command line stands for.
-    fn parse(&self, text: &str) -> Result<Value, String> {
-        match self {
-            Self::String | Self::Id | Self::Enum(_) => self.accept(&text.into()),
-            _ => match serde_json::from_str(text) {
-                Ok(value) => self.accept(&value),
-                Err(_) if matches!(self, Self::Object | Self::Array) => {
-                    Err(format!("must be {}, written as JSON", self.wanted()))
-                }
-                Err(_) => Err(format!("must be {}", self.wanted())),
-            },
-        }
-    }
 }
 
 /// [`ArgType`] without an enum's values.
@@ -224,13 +210,6 @@ impl ArgsSchema {
             }
         }
         if problems.is_empty() { Ok(checked) } else { Err(problems) }
-    }
-
-    /// The value that `--arg name=text` stands for: JSON for objects, arrays, numbers and
-    /// booleans, the text itself for the others.
-    pub fn parse_cli(&self, name: &str, text: &str) -> Result<Value, FieldProblem> {
-        let arg = self.get(name).ok_or_else(|| self.unknown(name))?;
-        arg.kind.parse(text).map_err(|message| FieldProblem::new(name, message))
     }
 
     /// The arguments as JSON: an array of `{name, title, type, required, default, secret,

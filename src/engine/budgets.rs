@@ -1,4 +1,4 @@
-//! The budgets of all accounts: decided by [`policy::budget`], kept in memory, persisted ahead.
+//! The budgets of all accounts: decided by [`crate::policy::budget`], kept in memory, persisted ahead.
 //!
 //! A permit is on disk before its request is sent, so a crash can only waste permits. Buckets are
 //! kept with both clocks: within one boot their age is told by the one that does not step.

@@ -1,5 +1,5 @@
 //! What holds queues shut: pauses, Retry-After, the breaker, a provider that changed. Decided by
-//! [`policy::gate`], kept in memory, persisted when it changes.
+//! [`crate::policy::gate`], kept in memory, persisted when it changes.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -8,4 +8,5 @@ mod crash;
 mod engine;
 mod oauth;
 mod store;
+mod strangers;
 mod support;

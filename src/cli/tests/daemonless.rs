@@ -1,6 +1,6 @@
 //! What needs no daemon, and what is said when there is none.
 
-use std::os::unix::{fs::PermissionsExt as _, net::UnixListener};
+use std::os::unix::net::UnixListener;
 
 use super::fake::{Closed, Fake, run, run_into};
 
@@ -77,20 +77,6 @@ fn a_daemon_that_is_not_there_is_named_by_its_socket() {
     let problem: serde_json::Value = serde_json::from_str(&refused.err).unwrap();
     assert_eq!(problem["title"], "The daemon cannot be reached");
     assert!(problem["detail"].as_str().unwrap().starts_with("nothing listens on the socket"));
-}
-
-#[test]
-fn a_socket_without_permission_is_a_refusal() {
-    if nix::unistd::geteuid().is_root() {
-        // Root may use every socket.
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("attendant.sock");
-    let _listener = UnixListener::bind(&path).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
-    let denied = run(&["--socket", &path.display().to_string(), "queues"], &[], "");
-    assert_eq!(denied.code, 4, "{}", denied.err);
 }
 
 #[test]
