@@ -3,7 +3,7 @@
 UPDATE jobs SET state = 1, generation = generation + 1, lease_until = ?, started_at = ?
 WHERE seq IN (
   SELECT b.value
-  FROM json_each(?) AS a,
+  FROM jsonb_each(?) AS a,
        json_each((SELECT json_group_array(seq) FROM (
          SELECT seq FROM jobs
          WHERE queue = a.value->>0 AND state = 0 AND ready = 1 AND priority <= a.value->>2

@@ -12,7 +12,7 @@ SELECT substr(b, v->>0, 16),
 FROM (SELECT n, s.v, s.b,
              row_number() OVER (PARTITION BY v->>5, substr(b, v->>2, 16) ORDER BY n) AS nth
       FROM (SELECT e.key AS n, e.value AS v, p.b AS b
-            FROM (SELECT ? AS j, ? AS b) AS p, json_each(p.j) AS e) AS s
+            FROM (SELECT ? AS j, ? AS b) AS p, jsonb_each(p.j) AS e) AS s
       CROSS JOIN jobs AS own ON own.seq = s.v->>14 AND own.generation = s.v->>19
         AND own.state = s.v->>20 AND (s.v->>21 IS NULL OR own.args_rev = s.v->>21))
 ORDER BY n;

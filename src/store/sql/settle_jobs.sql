@@ -9,7 +9,7 @@ UPDATE jobs SET
   error_at = coalesce(v->>13, error_at),
   error_message = CASE WHEN v->>12 IS NULL THEN error_message ELSE substr(b, v->>14, v->>15) END,
   result = coalesce(substr(b, v->>16, v->>17), result)
-FROM (SELECT e.value AS v, p.b AS b FROM (SELECT ? AS j, ? AS b) AS p, json_each(p.j) AS e) AS s
+FROM (SELECT e.value AS v, p.b AS b FROM (SELECT ? AS j, ? AS b) AS p, jsonb_each(p.j) AS e) AS s
 WHERE jobs.seq = s.v->>0 AND jobs.generation = s.v->>1 AND jobs.state = s.v->>2
   AND (s.v->>3 IS NULL OR jobs.args_rev = s.v->>3)
 RETURNING seq;
