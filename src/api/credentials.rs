@@ -13,7 +13,7 @@ use super::{
     problem::Problem,
     query::{self, NoParams, Raw},
 };
-use crate::{credentials::cell::CredentialView, types::Timestamp};
+use crate::{credentials::view::CredentialView, types::Timestamp};
 
 const DEFAULT_MIN_TTL: Duration = Duration::from_mins(1);
 const LONGEST_TTL: Duration = Duration::from_hours(24 * 366);

@@ -53,7 +53,7 @@ fn daemon(api: &Api) -> Vec<Reason> {
 }
 
 fn credentials(engine: &Engine, now: Timestamp) -> Vec<Reason> {
-    let unusable = |view: &crate::credentials::cell::CredentialView| {
+    let unusable = |view: &crate::credentials::view::CredentialView| {
         let code = match view.state {
             "missing" => "credential_missing",
             "locked_out" => "credential_locked_out",

@@ -9,9 +9,9 @@ use super::access::Caller;
 use crate::{
     config::Right,
     credentials::{
-        cell::LastError,
         seal::ChainKey,
         vault::{self, Part, Payload},
+        view::LastError,
     },
     definition::{ArgsSchema, Kind},
     engine::{

@@ -1,12 +1,11 @@
-//! The credentials of all accounts: what there is, how long it may be used, who waits for it.
+//! One credential of one account: what there is, how long it may be used, who waits for it.
 //!
 //! There is one way to obtain a value: the credential's own job, woken when somebody needs a value
 //! that is not there. Being one row with one claim, it is single-flight across tasks, processes
 //! and nodes. This module keeps what it brought, and lets those who need it wait.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -65,14 +64,14 @@ pub struct Unavailable {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    row: Option<CredentialRow>,
+pub(super) struct State {
+    pub(super) row: Option<CredentialRow>,
     value: Option<SecretString>,
     refresh_token: Option<SecretString>,
     /// When a failed renewal is tried again.
-    retry_at: Option<Timestamp>,
+    pub(super) retry_at: Option<Timestamp>,
     /// The words of the last error, in clear.
-    words: Option<String>,
+    pub(super) words: Option<String>,
     /// Fresh values in a row that a provider refused.
     distrust: u32,
 }
@@ -83,7 +82,7 @@ impl State {
         Some(Life { sent_at: row.sent_at?, expires_at: row.expires_at? })
     }
 
-    fn held(&self, now: Timestamp, min_ttl: Duration) -> Option<Held> {
+    pub(super) fn held(&self, now: Timestamp, min_ttl: Duration) -> Option<Held> {
         let value = self.value.clone()?;
         let usable_until = self.life().map(Life::usable_until);
         renewal::may_hand_out(now, usable_until, min_ttl).then(|| Held {
@@ -107,81 +106,8 @@ pub struct Cell {
     ends: watch::Sender<u64>,
 }
 
-/// All of them.
-#[derive(Debug, Default)]
-pub struct Credentials {
-    queues: Mutex<HashMap<QueueId, BTreeMap<String, Arc<Cell>>>>,
-}
-
-/// A credential as an operator sees it: all but the value.
-#[derive(Debug, Clone, Serialize)]
-pub struct CredentialView {
-    pub account: String,
-    pub name: String,
-    /// `fresh`, `failing` (a value is left, renewal fails), `missing`, `locked_out`.
-    pub state: &'static str,
-    pub generation: i64,
-    pub obtained_at: Option<Timestamp>,
-    pub expires_at: Option<Timestamp>,
-    pub renew_at: Option<Timestamp>,
-    pub errors: u32,
-    pub last_error: Option<LastError>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct LastError {
-    pub code: String,
-    pub message: Option<String>,
-    pub at: Timestamp,
-}
-
-impl Credentials {
-    /// Opens what the store has.
-    pub async fn load(
-        store: &dyn Store,
-        vault: &Vault,
-        accounts: impl Iterator<Item = (QueueId, String, String)>,
-    ) -> StoreResult<Self> {
-        let mut rows: HashMap<(QueueId, String), CredentialRow> = HashMap::new();
-        for row in store.credentials().await? {
-            rows.insert((row.queue, row.name.clone()), row);
-        }
-        let all = Self::default();
-        for (queue, account, name) in accounts {
-            let row = rows.remove(&(queue, name.clone()));
-            let cell = Cell::restored(queue, account, name.clone(), row, vault);
-            all.queues().entry(queue).or_default().insert(name, Arc::new(cell));
-        }
-        Ok(all)
-    }
-
-    fn queues(&self) -> MutexGuard<'_, HashMap<QueueId, BTreeMap<String, Arc<Cell>>>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[must_use]
-    pub fn cell(&self, queue: QueueId, name: &str) -> Option<Arc<Cell>> {
-        self.queues().get(&queue)?.get(name).cloned()
-    }
-
-    /// By account and name.
-    #[must_use]
-    pub fn all(&self) -> Vec<Arc<Cell>> {
-        let mut all: Vec<Arc<Cell>> =
-            self.queues().values().flat_map(BTreeMap::values).cloned().collect();
-        all.sort_by(|a, b| (&a.account, &a.name).cmp(&(&b.account, &b.name)));
-        all
-    }
-
-    /// Why an account cannot send anything: a credential is missing and was not to be had.
-    #[must_use]
-    pub fn blocked(&self, queue: QueueId, now: Timestamp) -> Option<Unavailable> {
-        self.queues().get(&queue)?.values().find_map(|cell| cell.trouble(now))
-    }
-}
-
 impl Cell {
-    fn restored(
+    pub(super) fn restored(
         queue: QueueId,
         account: String,
         name: String,
@@ -216,7 +142,7 @@ impl Cell {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -445,35 +371,6 @@ impl Cell {
     #[must_use]
     pub fn errors(&self) -> u32 {
         self.state().row.as_ref().map_or(0, |row| row.errors)
-    }
-
-    #[must_use]
-    pub fn view(&self, now: Timestamp) -> CredentialView {
-        let state = self.state();
-        let row = state.row.as_ref();
-        let errors = row.map_or(0, |row| row.errors);
-        let usable = state.held(now, Duration::ZERO).is_some();
-        let name = match row {
-            Some(row) if row.refusals >= REFUSALS => "locked_out",
-            _ if !usable => "missing",
-            _ if errors > 0 => "failing",
-            _ => "fresh",
-        };
-        CredentialView {
-            account: self.account.clone(),
-            name: self.name.clone(),
-            state: name,
-            generation: row.map_or(0, |row| row.generation),
-            obtained_at: row.and_then(|row| row.sent_at),
-            expires_at: row.and_then(|row| row.expires_at),
-            renew_at: state.retry_at.or_else(|| row.and_then(|row| row.renew_at)),
-            errors,
-            last_error: row.and_then(|row| row.error.as_ref()).map(|error| LastError {
-                code: error.code.clone(),
-                message: state.words.clone(),
-                at: error.at,
-            }),
-        }
     }
 
     fn row(&self) -> CredentialRow {

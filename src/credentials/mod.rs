@@ -1,5 +1,7 @@
 //! Credentials and the keys that keep them.
 
+pub mod all;
 pub mod cell;
 pub mod seal;
 pub mod vault;
+pub mod view;

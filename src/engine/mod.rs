@@ -6,6 +6,7 @@
 //! [`actions`] is what the API may ask of all this. [`catalog`] is what to do, as configured.
 
 pub mod actions;
+mod answer;
 pub mod attempt;
 pub mod backend;
 pub mod budgets;
@@ -42,7 +43,7 @@ use self::{
 use crate::{
     clock::{self, Clock},
     credentials::{
-        cell::Credentials,
+        all::Credentials,
         seal,
         vault::{self, Part, Payload, Vault},
     },

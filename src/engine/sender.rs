@@ -9,37 +9,34 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures::FutureExt as _;
-use http::{HeaderMap, header};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, budgets::Taken, catalog::Account, holds::class_of};
+use super::{
+    Engine,
+    answer::{self, Answered, words_of},
+    budgets::Taken,
+    catalog::Account,
+    holds::class_of,
+};
 use crate::{
     crash,
     credentials::cell::{Failure, Held, Unavailable},
     definition::{Auth, EvalError, Expr, Rendered, RequestTemplate, Vars},
-    outbound::{Answer, Manner, SendError},
+    outbound::{Manner, SendError},
     policy::{
         backoff,
         budget::Class,
         classify::{self, Ambiguous, Asked, Ended, Verdict},
         codes::Code,
-        retry_after::RetryAfter,
     },
     store::ClaimedJob,
-    types::Timestamp,
 };
 
 /// How long an attempt waits for a permit for a further request before it is given up.
 const PERMIT_WAIT: Duration = Duration::from_mins(2);
 const SHORT: Duration = Duration::from_millis(10);
-/// How much of a provider's words is kept with an error.
-const WORDS: usize = 600;
-/// How much of a body is looked at for words, in bytes.
-const READ_FOR_WORDS: usize = 64 << 10;
 
 /// What an attempt sends with.
 #[derive(Debug)]
@@ -77,33 +74,6 @@ pub struct Ask<'a> {
     pub repeat_never: bool,
     pub follow: bool,
     pub manner: Manner,
-}
-
-/// A complete answer with what the definition makes of it.
-#[derive(Debug)]
-pub struct Answered {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-    /// The body as JSON, where it is.
-    pub response: Option<Value>,
-    /// With `http`, `body` and `response`.
-    pub vars: Vars,
-    /// What the definition's `status` took; the inner `None`: null.
-    pub seen: Option<Result<Option<String>, EvalError>>,
-    pub sent_at: Timestamp,
-}
-
-impl Answered {
-    /// The body as a result: JSON, or text, or null where there is none.
-    #[must_use]
-    pub fn to_result(&self) -> Value {
-        match &self.response {
-            Some(value) => value.clone(),
-            None if self.body.is_empty() => Value::Null,
-            None => Value::String(String::from_utf8_lossy(&self.body).into_owned()),
-        }
-    }
 }
 
 /// Why an attempt has no answer to go on with.
@@ -281,7 +251,11 @@ impl Sender<'_> {
         };
         crash::point("answered");
         let (ended, outcome) = match sent {
-            Ok(answer) => self.judge(ask, answer, vars, sent_at),
+            Ok(answer) => {
+                let times = (sent_at, engine.clock.wall());
+                let (facts, answered) = answer::judge(ask, answer, vars, times);
+                (Ended::Answered(facts), Ok(answered))
+            }
             Err(SendError::NotSent { what, words }) => (Ended::NotSent(what), Err(words)),
             Err(SendError::Ambiguous { what, words }) => (Ended::Ambiguous(what), Err(words)),
             Err(error @ SendError::TooLarge { .. }) => {
@@ -294,69 +268,6 @@ impl Sender<'_> {
         };
         self.tell_breaker(&ended);
         Ok((classify::classify(&ended, asked), outcome))
-    }
-
-    fn judge(
-        &self,
-        ask: Ask<'_>,
-        answer: Answer,
-        vars: &Vars,
-        sent_at: Timestamp,
-    ) -> (Ended, Result<Answered, String>) {
-        let body = if ask.raw && answer.status.is_success() { &[][..] } else { &answer.body };
-        let response: Option<Value> = serde_json::from_slice(body).ok();
-        let text = String::from_utf8_lossy(body);
-        let status = answer.status.as_u16();
-        let vars = vars.clone().answer(status, &answer.headers, &text, response.as_ref());
-        let seen = ask.status.map(|expr| expr.eval(&vars).map(|value| status_text(&value)));
-        let vars = match &seen {
-            Some(Ok(status)) => vars.status(status.as_deref()),
-            _ => vars.status(None),
-        };
-        let says_json = header_text(&answer.headers, &header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.contains("json"));
-        let mut unparsable = says_json && response.is_none() && !body.is_empty();
-        let mut holds = |expr: Option<&Expr>| {
-            expr.map(|expr| {
-                expr.test(&vars).unwrap_or_else(|_| {
-                    // It names what the answer does not have: only a 2xx is expected to.
-                    unparsable |= answer.status.is_success();
-                    false
-                })
-            })
-        };
-        let success = holds(ask.success);
-        let facts = classify::Answer {
-            status,
-            retry_after: self.retry_after(ask, &answer, &vars),
-            success,
-            retry_when: holds(ask.retry_when).unwrap_or(false),
-            refused: holds(ask.refused_when).unwrap_or(false),
-            unparsable,
-        };
-        let answered = Answered {
-            status,
-            headers: answer.headers,
-            body: answer.body,
-            response,
-            vars,
-            seen,
-            sent_at,
-        };
-        (Ended::Answered(facts), Ok(answered))
-    }
-
-    fn retry_after(&self, ask: Ask<'_>, answer: &Answer, vars: &Vars) -> Option<RetryAfter> {
-        let now = self.engine.clock.wall();
-        let date = header_text(&answer.headers, &header::DATE);
-        if let Some(text) = header_text(&answer.headers, &header::RETRY_AFTER) {
-            return RetryAfter::parse(text, now, date);
-        }
-        match ask.retry_after?.eval(vars).ok()? {
-            Value::Number(seconds) => RetryAfter::from_secs(seconds.as_f64()?),
-            Value::String(text) => RetryAfter::parse(&text, now, date),
-            _ => None,
-        }
     }
 
     fn tell_breaker(&self, ended: &Ended) {
@@ -448,46 +359,4 @@ impl Engine {
             Some((_, rows)) => self.store.save_buckets(rows).await.is_ok(),
         }
     }
-}
-
-fn header_text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// A status as it is recorded: texts as they are, numbers and booleans as they are written, null
-/// as unknown.
-fn status_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) if text.is_empty() => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
-}
-
-/// The provider's words, short, and without any secret that it may have echoed. Of an answer that
-/// brings a credential nothing is kept but its status: the value may be in it.
-fn words_of(
-    outcome: &Result<Answered, String>,
-    ask: &Ask<'_>,
-    secrets: &[&SecretString],
-) -> String {
-    let answered = match outcome {
-        Err(words) => return words.clone(),
-        Ok(answered) => answered,
-    };
-    let brings_secret = ask.refused_when.is_some() || ask.secret_answer;
-    if answered.body.is_empty() || (brings_secret && (200..300).contains(&answered.status)) {
-        return format!("HTTP {}", answered.status);
-    }
-    let body = &answered.body[..answered.body.len().min(READ_FOR_WORDS)];
-    let mut words = String::from_utf8_lossy(body).into_owned();
-    for secret in secrets.iter().map(|secret| secret.expose_secret()) {
-        // A secret of a few characters would blot out ordinary words.
-        if secret.len() >= 4 {
-            words = words.replace(secret, "***");
-        }
-    }
-    let short: String = words.trim().chars().take(WORDS).collect();
-    format!("HTTP {}: {short}", answered.status)
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Outcome, Run, stopped};
 use crate::{
     definition::Pages,
-    engine::sender::{Answered, Stopped},
+    engine::{answer::Answered, sender::Stopped},
     policy::{
         codes::Code,
         settle::{AttemptEnd, Retry},

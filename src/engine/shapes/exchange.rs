@@ -9,10 +9,11 @@ use super::Outcome;
 use crate::{
     crash,
     credentials::cell::{Cell, Failure, Obtained},
-    definition::{Asked, DEFAULT_MAX_BODY, Exchange, Lifetime, Need, Source, Vars, Way},
+    definition::{Asked, DEFAULT_MAX_BODY, Exchange, Expr, Lifetime, Need, Source, Vars, Way},
     engine::{
+        answer::Answered,
         catalog::Account,
-        sender::{Answered, Ask, Sender, Stopped},
+        sender::{Ask, Sender, Stopped},
     },
     outbound::Manner,
     policy::{
@@ -288,7 +289,7 @@ fn code_of(verdict: Verdict) -> Code {
 }
 
 /// A text that an answer must have.
-fn secret(answered: &Answered, expr: &crate::definition::Expr) -> Result<SecretString, Stopped> {
+fn secret(answered: &Answered, expr: &Expr) -> Result<SecretString, Stopped> {
     match expr.eval_defined(&answered.vars)? {
         Value::String(text) if !text.trim().is_empty() => Ok(text.trim().to_owned().into()),
         _ => Err(Stopped::Verdict {
@@ -317,9 +318,7 @@ fn expiry(
     vars: &Vars,
 ) -> Option<Timestamp> {
     use secrecy::ExposeSecret as _;
-    let eval = |expr: &Option<crate::definition::Expr>| {
-        expr.as_ref().and_then(|expr| expr.eval(vars).ok())
-    };
+    let eval = |expr: &Option<Expr>| expr.as_ref().and_then(|expr| expr.eval(vars).ok());
     let seconds = eval(&lifetime.expires_in).and_then(|value| number(&value));
     let at = eval(&lifetime.expires_at).and_then(|value| match &value {
         Value::String(text) => text.parse().ok().or_else(|| number(&value).and_then(from_epoch)),

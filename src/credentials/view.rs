@@ -1,0 +1,61 @@
+//! A credential as it is shown.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::cell::{Cell, REFUSALS};
+use crate::types::Timestamp;
+
+/// A credential as an operator sees it: all but the value.
+#[derive(Debug, Clone, Serialize)]
+pub struct CredentialView {
+    pub account: String,
+    pub name: String,
+    /// `fresh`, `failing` (a value is left, renewal fails), `missing`, `locked_out`.
+    pub state: &'static str,
+    pub generation: i64,
+    pub obtained_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub renew_at: Option<Timestamp>,
+    pub errors: u32,
+    pub last_error: Option<LastError>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct LastError {
+    pub code: String,
+    pub message: Option<String>,
+    pub at: Timestamp,
+}
+
+impl Cell {
+    #[must_use]
+    pub fn view(&self, now: Timestamp) -> CredentialView {
+        let state = self.state();
+        let row = state.row.as_ref();
+        let errors = row.map_or(0, |row| row.errors);
+        let usable = state.held(now, Duration::ZERO).is_some();
+        let name = match row {
+            Some(row) if row.refusals >= REFUSALS => "locked_out",
+            _ if !usable => "missing",
+            _ if errors > 0 => "failing",
+            _ => "fresh",
+        };
+        CredentialView {
+            account: self.account.clone(),
+            name: self.name.clone(),
+            state: name,
+            generation: row.map_or(0, |row| row.generation),
+            obtained_at: row.and_then(|row| row.sent_at),
+            expires_at: row.and_then(|row| row.expires_at),
+            renew_at: state.retry_at.or_else(|| row.and_then(|row| row.renew_at)),
+            errors,
+            last_error: row.and_then(|row| row.error.as_ref()).map(|error| LastError {
+                code: error.code.clone(),
+                message: state.words.clone(),
+                at: error.at,
+            }),
+        }
+    }
+}

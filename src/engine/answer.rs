@@ -1,0 +1,150 @@
+//! An answer as its definition sees it: predicates, status, and what may be told of it.
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::sender::Ask;
+use crate::{
+    definition::{EvalError, Expr, Vars},
+    outbound::Answer,
+    policy::{classify, retry_after::RetryAfter},
+    types::Timestamp,
+};
+
+/// How much of a provider's words is kept with an error.
+const WORDS: usize = 600;
+/// How much of a body is looked at for words, in bytes.
+const READ_FOR_WORDS: usize = 64 << 10;
+
+/// A complete answer with what the definition makes of it.
+#[derive(Debug)]
+pub struct Answered {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// The body as JSON, where it is.
+    pub response: Option<Value>,
+    /// With `http`, `body` and `response`.
+    pub vars: Vars,
+    /// What the definition's `status` took; the inner `None`: null.
+    pub seen: Option<Result<Option<String>, EvalError>>,
+    pub sent_at: Timestamp,
+}
+
+impl Answered {
+    /// The body as a result: JSON, or text, or null where there is none.
+    #[must_use]
+    pub fn to_result(&self) -> Value {
+        match &self.response {
+            Some(value) => value.clone(),
+            None if self.body.is_empty() => Value::Null,
+            None => Value::String(String::from_utf8_lossy(&self.body).into_owned()),
+        }
+    }
+}
+
+/// What the definition makes of an answer to a request sent at `sent_at`.
+pub(super) fn judge(
+    ask: Ask<'_>,
+    answer: Answer,
+    vars: &Vars,
+    (sent_at, now): (Timestamp, Timestamp),
+) -> (classify::Answer, Answered) {
+    let body = if ask.raw && answer.status.is_success() { &[][..] } else { &answer.body };
+    let response: Option<Value> = serde_json::from_slice(body).ok();
+    let text = String::from_utf8_lossy(body);
+    let status = answer.status.as_u16();
+    let vars = vars.clone().answer(status, &answer.headers, &text, response.as_ref());
+    let seen = ask.status.map(|expr| expr.eval(&vars).map(|value| status_text(&value)));
+    let vars = match &seen {
+        Some(Ok(status)) => vars.status(status.as_deref()),
+        _ => vars.status(None),
+    };
+    let says_json = header_text(&answer.headers, &header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.contains("json"));
+    let mut unparsable = says_json && response.is_none() && !body.is_empty();
+    let mut holds = |expr: Option<&Expr>| {
+        expr.map(|expr| {
+            expr.test(&vars).unwrap_or_else(|_| {
+                // It names what the answer does not have: only a 2xx is expected to.
+                unparsable |= answer.status.is_success();
+                false
+            })
+        })
+    };
+    let success = holds(ask.success);
+    let facts = classify::Answer {
+        status,
+        retry_after: retry_after(ask, &answer, &vars, now),
+        success,
+        retry_when: holds(ask.retry_when).unwrap_or(false),
+        refused: holds(ask.refused_when).unwrap_or(false),
+        unparsable,
+    };
+    let answered = Answered {
+        status,
+        headers: answer.headers,
+        body: answer.body,
+        response,
+        vars,
+        seen,
+        sent_at,
+    };
+    (facts, answered)
+}
+
+fn retry_after(ask: Ask<'_>, answer: &Answer, vars: &Vars, now: Timestamp) -> Option<RetryAfter> {
+    let date = header_text(&answer.headers, &header::DATE);
+    if let Some(text) = header_text(&answer.headers, &header::RETRY_AFTER) {
+        return RetryAfter::parse(text, now, date);
+    }
+    match ask.retry_after?.eval(vars).ok()? {
+        Value::Number(seconds) => RetryAfter::from_secs(seconds.as_f64()?),
+        Value::String(text) => RetryAfter::parse(&text, now, date),
+        _ => None,
+    }
+}
+
+fn header_text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// A status as it is recorded: texts as they are, numbers and booleans as they are written, null
+/// as unknown.
+fn status_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// The provider's words, short, and without any secret that it may have echoed. Of an answer that
+/// brings a credential nothing is kept but its status: the value may be in it.
+pub(super) fn words_of(
+    outcome: &Result<Answered, String>,
+    ask: &Ask<'_>,
+    secrets: &[&SecretString],
+) -> String {
+    let answered = match outcome {
+        Err(words) => return words.clone(),
+        Ok(answered) => answered,
+    };
+    let brings_secret = ask.refused_when.is_some() || ask.secret_answer;
+    if answered.body.is_empty() || (brings_secret && (200..300).contains(&answered.status)) {
+        return format!("HTTP {}", answered.status);
+    }
+    let body = &answered.body[..answered.body.len().min(READ_FOR_WORDS)];
+    let mut words = String::from_utf8_lossy(body).into_owned();
+    for secret in secrets.iter().map(|secret| secret.expose_secret()) {
+        // A secret of a few characters would blot out ordinary words.
+        if secret.len() >= 4 {
+            words = words.replace(secret, "***");
+        }
+    }
+    let short: String = words.trim().chars().take(WORDS).collect();
+    format!("HTTP {}: {short}", answered.status)
+}
