@@ -145,5 +145,8 @@ mod tests {
             {"field": "kind", "message": "is unknown"}]}});
         let expected = "error: line 3: invalid; kind: is unknown".to_owned();
         assert_eq!(outcome_of(&bad, 3), (Exit::Usage, expected));
+        let once = json!({"status": 422, "problem": {"title": "Invalid",
+            "detail": "kind: is unknown", "errors": [{"field": "kind", "message": "is unknown"}]}});
+        assert_eq!(outcome_of(&once, 3).1, "error: line 3: kind: is unknown");
     }
 }

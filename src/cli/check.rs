@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{console::Console, exit::Exit, session::Ended};
+use super::{console::Console, exit::Exit, session::Ended, table::counted};
 use crate::{
     config::{Config, Env, Inputs},
     definition::Registry,
@@ -94,10 +94,6 @@ fn diagnostic(one: &Diagnostic) -> Value {
         "file": one.file.to_string_lossy(), "line": one.line, "key": one.key,
         "message": one.message,
     })
-}
-
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The HTTP API over the daemon's socket.
 
-use std::{error::Error as _, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{cell::Cell, error::Error as _, io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -37,6 +37,7 @@ impl Reply {
 pub(super) struct Client {
     http: reqwest::Client,
     socket: PathBuf,
+    met: Cell<bool>,
 }
 
 impl Client {
@@ -50,7 +51,12 @@ impl Client {
             .user_agent(concat!("attendant/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::not_so(format!("no HTTP client: {error}")))?;
-        Ok(Self { http, socket })
+        Ok(Self { http, socket, met: Cell::new(false) })
+    }
+
+    /// Whether there was a daemon at any time: one that is away now is then restarting.
+    pub const fn has_met(&self) -> bool {
+        self.met.get()
     }
 
     pub async fn get(&self, path: &str, query: &Query<'_>) -> Result<Reply, Failure> {
@@ -79,7 +85,11 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let sent = request.send().await;
+        if !sent.as_ref().is_err_and(reqwest::Error::is_connect) {
+            self.met.set(true);
+        }
+        let response = sent.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -116,8 +126,8 @@ impl Client {
         Failure::Said(
             Exit::Unreachable,
             format!(
-                "{what}: start the daemon with `systemctl start attendant` or `attendant run`, or \
-                 name another socket with --socket or $ATTENDANT_SOCKET"
+                "{what}: start the daemon with `attendant run`, or name another socket with \
+                 --socket or $ATTENDANT_SOCKET"
             ),
         )
     }

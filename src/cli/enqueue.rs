@@ -105,7 +105,7 @@ impl Enqueue {
         }
         match self.wait {
             None => printed(session, &reply, id),
-            Some(scope) => self.waited(session, id, scope).await,
+            Some(scope) => wait::within(self.timeout, id, scope, waited(session, id, scope)).await,
         }
     }
 
@@ -131,28 +131,28 @@ impl Enqueue {
         }
         Ok(body)
     }
+}
 
-    async fn waited(&self, session: &mut Session<'_, '_>, id: JobId, scope: Scope) -> Ended {
-        let told = if session.json() { json!({"id": id}).to_string() } else { id.to_string() };
-        session.console.note(told);
-        let reply = wait::ended(session, id, scope, self.timeout).await?;
-        let job = reply.value()?;
-        let mut exit = Exit::Done;
-        if scope == Scope::Chain {
-            for failure in wait::failed(session, &job).await? {
-                exit = session.tolerate(exit, failure)?;
-            }
-            // What the first job brought is worth having even if its report failed.
-            if wait::verdict(&job).is_err() {
-                return Ok(exit.max(Exit::NotSo));
-            }
-        } else {
-            wait::verdict(&job)?;
+async fn waited(session: &mut Session<'_, '_>, id: JobId, scope: Scope) -> Ended {
+    let told = if session.json() { json!({"id": id}).to_string() } else { id.to_string() };
+    session.console.note(told);
+    let reply = wait::ended(session, id, scope).await?;
+    let job = reply.value()?;
+    let mut exit = Exit::Done;
+    if scope == Scope::Chain {
+        for failure in wait::failed(session, &job).await? {
+            exit = session.tolerate(exit, failure)?;
         }
-        let result = session.get(&["jobs", &id.to_string(), "result"], &[]).await?;
-        session.console.raw(&result.body)?;
-        Ok(exit)
+        // What the first job brought is worth having even if its report failed.
+        if wait::verdict(&job).is_err() {
+            return Ok(exit.max(Exit::NotSo));
+        }
+    } else {
+        wait::verdict(&job)?;
     }
+    let result = wait::patiently(session, &["jobs", &id.to_string(), "result"], &[]).await?;
+    session.console.raw(&result.body)?;
+    Ok(exit)
 }
 
 fn printed(session: &mut Session<'_, '_>, reply: &Reply, id: JobId) -> Ended {

@@ -112,16 +112,21 @@ impl Failure {
     }
 }
 
-/// A problem document as text: its detail, then a line for each bad field.
+/// A problem document as text: one line, or a line for each bad field under one that says so.
 pub(super) fn told(status: u16, problem: &Value) -> String {
     let errors = fields::list(problem, "errors");
-    let (title, detail) = (fields::text(problem, "title"), fields::text(problem, "detail"));
-    // A detail that only strings the fields together would be said twice.
-    let said = |error| detail.contains(&fields::text(error, "message"));
-    let repeats = !errors.is_empty() && !title.is_empty() && errors.iter().all(said);
-    let words = [if repeats { String::new() } else { detail.clone() }, title];
-    let words = words.into_iter().find(|words| !words.is_empty());
-    let mut lines = vec![words.unwrap_or_else(|| format!("the daemon answered {status}"))];
+    let detail = fields::text(problem, "detail");
+    // A detail that only strings the fields together is not said twice.
+    let repeats = errors.iter().all(|error| detail.contains(&fields::text(error, "message")));
+    let words = match errors {
+        [] => detail,
+        [_] if repeats => return detail,
+        _ if repeats => fields::text(problem, "title"),
+        _ => detail,
+    };
+    let words = [words, fields::text(problem, "title"), format!("the daemon answered {status}")];
+    let mut lines: Vec<String> =
+        words.into_iter().find(|words| !words.is_empty()).into_iter().collect();
     lines.extend(errors.iter().map(|error| {
         let (field, message) = (fields::text(error, "field"), fields::text(error, "message"));
         let field = if field.is_empty() { "request".to_owned() } else { field };
@@ -177,10 +182,14 @@ mod tests {
         ]});
         let expected = "2 fields are wrong\n  args.id: is missing\n  request: too large";
         assert_eq!(told(422, &problem), expected);
-        let repeated = json!({"title": "Invalid", "detail": "key: is required", "errors": [
+        let repeated = json!({"title": "Invalid", "detail": "a: is b; c: is d", "errors": [
+            {"field": "a", "message": "is b"}, {"field": "c", "message": "is d"},
+        ]});
+        assert_eq!(told(422, &repeated), "Invalid\n  a: is b\n  c: is d");
+        let one = json!({"title": "Invalid", "detail": "key: is required", "errors": [
             {"field": "key", "message": "is required"},
         ]});
-        assert_eq!(told(422, &repeated), "Invalid\n  key: is required");
+        assert_eq!(told(422, &one), "key: is required");
         assert_eq!(told(502, &Value::Null), "the daemon answered 502");
     }
 }

@@ -49,6 +49,18 @@ pub(super) fn reason(value: &Value, code: &str, words: &str) -> String {
     parts.join(": ")
 }
 
+/// [`reason`] without a code that the words have already: `paused by root`, not `paused: paused by
+/// root`.
+pub(super) fn said_once(code: &str, words: &str) -> String {
+    let has = |word: &str| word.trim_matches(|one: char| !one.is_alphanumeric()) == code;
+    match (code.is_empty(), words.is_empty()) {
+        (_, true) => code.to_owned(),
+        (true, _) => words.to_owned(),
+        _ if words.split_whitespace().any(has) => words.to_owned(),
+        _ => format!("{code}: {words}"),
+    }
+}
+
 /// One line of printable text: an escape sequence in a provider's message must not reach a
 /// terminal.
 pub(super) fn clean(text: &str) -> String {
@@ -76,6 +88,22 @@ mod tests {
         assert_eq!(number(&job, "errors"), 0);
         assert!(list(&job, "attempts").is_empty());
         assert_eq!(time(&job, "run_at"), None);
+    }
+
+    #[test]
+    fn a_code_is_not_said_twice() {
+        let table = [
+            ("paused", "paused by root", "paused by root"),
+            ("budget", "the budget of certn is spent", "the budget of certn is spent"),
+            ("gate", "gate: shut", "gate: shut"),
+            ("gate", "the provider fails", "gate: the provider fails"),
+            ("gate", "gateway down", "gate: gateway down"),
+            ("gate", "", "gate"),
+            ("", "503", "503"),
+        ];
+        for (code, words, said) in table {
+            assert_eq!(said_once(code, words), said);
+        }
     }
 
     #[test]

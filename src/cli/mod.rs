@@ -17,6 +17,8 @@ mod fields;
 mod jobs;
 mod options;
 mod queues;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 mod service;
 mod session;
 mod status;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 #[cfg(feature = "sandbox")]
-use super::service::Sandbox;
+use super::sandbox::Sandbox;
 use super::{
     completions::Completions,
     credentials::{Credentials, Token},

@@ -61,7 +61,7 @@ impl Which {
     async fn act(self, session: &mut Session<'_, '_>, action: &str, done: &str) -> Ended {
         let accounts = match self.account {
             Some(account) => vec![account],
-            None => every_account(session).await?,
+            None => accounts(session).await?,
         };
         let mut exit = Exit::Done;
         for account in accounts {
@@ -79,7 +79,8 @@ impl Which {
     }
 }
 
-async fn every_account(session: &Session<'_, '_>) -> Result<Vec<String>, Failure> {
+/// Every account.
+pub(super) async fn accounts(session: &Session<'_, '_>) -> Result<Vec<String>, Failure> {
     let queues = session.get(&["queues"], &[]).await?.value()?;
     Ok(fields::list(&queues, "queues").iter().map(|one| fields::text(one, "account")).collect())
 }
@@ -115,7 +116,9 @@ fn budget(queue: &Value) -> String {
 
 /// What holds due jobs, and until when; empty where nothing does.
 pub(super) fn hold(of: &Value, now: Timestamp) -> String {
-    let held = fields::reason(of, "waiting_for.code", "waiting_for.detail");
+    let (code, detail) =
+        (fields::text(of, "waiting_for.code"), fields::text(of, "waiting_for.detail"));
+    let held = fields::said_once(&code, &detail);
     match fields::time(of, "waiting_for.until") {
         Some(until) => format!("{held} ({})", times::relative(until, now)),
         None => held,
@@ -127,7 +130,8 @@ fn note(queue: &Value, now: Timestamp) -> String {
     let mut notes: Vec<String> =
         [hold(queue, now)].into_iter().filter(|one| !one.is_empty()).collect();
     for kind in fields::list(queue, "held_kinds") {
-        notes.push(format!("{} is held", fields::reason(kind, "kind", "detail")));
+        let (kind, detail) = (fields::text(kind, "kind"), fields::text(kind, "detail"));
+        notes.push(format!("{kind} is held: {detail}"));
     }
     notes.join("; ")
 }
@@ -149,7 +153,7 @@ mod tests {
         let expected = "\
 ACCOUNT  PROVIDER  STATE  RUNNING  DUE  WAITING  NEXT  BUDGET              NOTE
 certn    certn     gated  0        7    2        -     200 left of 240/1m  gate: 503 (in 1m); \
-certn.users: 410 is held
+certn.users is held: 410
 ";
         assert_eq!(text(&queues, now), expected);
     }

@@ -131,9 +131,8 @@ impl Report {
         let mut table = Table::bare();
         for one in &self.concerns {
             let mark = if one.needs_person { "!" } else { "-" };
-            let detail = [one.code.as_str(), one.detail.as_str()];
-            let detail: Vec<&str> = detail.into_iter().filter(|part| !part.is_empty()).collect();
-            table.row([mark.to_owned(), one.subject.clone(), detail.join(": ")]);
+            let words = fields::said_once(&one.code, &one.detail);
+            table.row([mark.to_owned(), one.subject.clone(), words]);
             if !one.advice.is_empty() {
                 table.row([String::new(), String::new(), format!("→ {}", one.advice)]);
             }

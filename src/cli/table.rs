@@ -42,6 +42,11 @@ impl Table {
     }
 }
 
+/// `1 job`, `2 jobs`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,4 +5,6 @@ mod asking;
 mod daemonless;
 mod enqueueing;
 mod fake;
+#[cfg(feature = "sandbox")]
+mod simulated;
 mod waiting;

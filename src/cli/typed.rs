@@ -20,16 +20,44 @@ pub(super) async fn arguments(
     }
     let kinds = session.get(&["kinds"], &[]).await?.value()?;
     let specs = specs(&kinds, kind)?;
+    let mut problems = vec![];
     for text in single {
-        let (name, text) = split(text)?;
-        let spec = spec(specs, kind, name)?;
-        let text = match text.strip_prefix('@') {
-            Some(file) => file_text(file, session.console)?,
-            None => text.to_owned(),
-        };
-        args.insert(name.to_owned(), convert(spec, name, &text).map_err(Failure::usage)?);
+        match argument(specs, kind, text, session.console) {
+            Ok((name, value)) => {
+                args.insert(name, value);
+            }
+            Err(problem) => problems.push(problem),
+        }
     }
-    Ok(args)
+    if problems.is_empty() { Ok(args) } else { Err(wrong(&problems)) }
+}
+
+/// All of what is wrong with the arguments at once.
+fn wrong(problems: &[String]) -> Failure {
+    match problems {
+        [one] => Failure::usage(one),
+        all => {
+            let count = all.len();
+            Failure::usage(format!("{count} arguments are not valid\n  {}", all.join("\n  ")))
+        }
+    }
+}
+
+/// One `--arg`.
+fn argument(
+    specs: &[Value],
+    kind: &str,
+    text: &str,
+    console: &mut Console<'_>,
+) -> Result<(String, Value), String> {
+    let (name, text) = split(text)?;
+    let spec = spec(specs, kind, name)?;
+    let text = match text.strip_prefix('@') {
+        Some(file) => file_text(file, console)
+            .map_err(|failure| format!("--arg {name}: {}", failure.words()))?,
+        None => text.to_owned(),
+    };
+    Ok((name.to_owned(), convert(spec, name, &text)?))
 }
 
 /// JSON from the command line itself or, for `-`, from standard input.
@@ -55,7 +83,7 @@ fn specs<'a>(kinds: &'a Value, kind: &str) -> Result<&'a [Value], Failure> {
     })
 }
 
-fn spec<'a>(specs: &'a [Value], kind: &str, name: &str) -> Result<&'a Value, Failure> {
+fn spec<'a>(specs: &'a [Value], kind: &str, name: &str) -> Result<&'a Value, String> {
     specs.iter().find(|one| fields::text(one, "name") == name).ok_or_else(|| {
         let known: Vec<String> = specs.iter().map(|one| fields::text(one, "name")).collect();
         let known = if known.is_empty() {
@@ -63,14 +91,14 @@ fn spec<'a>(specs: &'a [Value], kind: &str, name: &str) -> Result<&'a Value, Fai
         } else {
             format!("it takes: {}", known.join(", "))
         };
-        Failure::usage(format!("{kind} has no argument `{name}`; {known}"))
+        format!("--arg {name}: {kind} has no such argument; {known}")
     })
 }
 
-fn split(text: &str) -> Result<(&str, &str), Failure> {
+fn split(text: &str) -> Result<(&str, &str), String> {
     text.split_once('=')
         .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| Failure::usage(format!("--arg `{text}`: write NAME=VALUE, or NAME=@FILE")))
+        .ok_or_else(|| format!("--arg `{text}`: write NAME=VALUE, or NAME=@FILE"))
 }
 
 /// A file's text, less the newline that editors add.
@@ -154,8 +182,8 @@ mod tests {
 
     #[test]
     fn names_are_split_at_the_first_equals_sign() {
-        assert_eq!(split("q=a=b").ok(), Some(("q", "a=b")));
-        assert_eq!(split("q=").ok(), Some(("q", "")));
+        assert_eq!(split("q=a=b"), Ok(("q", "a=b")));
+        assert_eq!(split("q="), Ok(("q", "")));
         assert!(split("q").is_err());
         assert!(split("=v").is_err());
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    client::Reply,
+    client::{Query, Reply},
     exit::{Exit, Failure},
     fields,
     session::Session,
@@ -15,7 +15,8 @@ use crate::types::{JobId, JobState};
 
 /// How long one request may take; the daemon answers then, so that a dead one is noticed.
 const TURN: &str = "30s";
-/// A daemon that restarts is waited for so long; draining takes up to `engine.shutdown_timeout`.
+/// A daemon that restarts is waited for so long from its first silence on: draining takes up to
+/// `engine.shutdown_timeout`, 45 s where nothing else is configured.
 const GRACE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -36,50 +37,78 @@ impl Scope {
     }
 }
 
-/// The job once it, or its chain, has ended. The daemon has answered before, so that losing it now
-/// means a restart.
-pub(super) async fn ended(
-    session: &mut Session<'_, '_>,
+/// What a command may take in all.
+pub(super) async fn within<T>(
+    limit: Option<Duration>,
     id: JobId,
     scope: Scope,
-    limit: Option<Duration>,
-) -> Result<Reply, Failure> {
-    let waiting = turns(session, id, scope);
-    let Some(limit) = limit else { return waiting.await };
-    timeout(limit, waiting).await.unwrap_or_else(|_| {
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(limit) = limit else { return work.await };
+    timeout(limit, work).await.unwrap_or_else(|_| {
         Err(Failure::timed_out(format!(
-            "the {what} {id} has not ended after {}; `attendant jobs wait --scope {what} {id}` \
+            "the {what} {id} was not seen to end in {}; `attendant jobs wait --scope {what} {id}` \
              waits on",
-            humantime::format_duration(limit),
+            humantime::format_duration(rounded(limit)),
             what = scope.name(),
         )))
     })
 }
 
-async fn turns(session: &mut Session<'_, '_>, id: JobId, scope: Scope) -> Result<Reply, Failure> {
+/// What is left of a limit is told in whole seconds, as the limit was given.
+fn rounded(limit: Duration) -> Duration {
+    let seconds = limit.saturating_add(Duration::from_millis(500)).as_secs();
+    if seconds > 0 { Duration::from_secs(seconds) } else { limit }
+}
+
+/// The job once it, or its chain, has ended.
+pub(super) async fn ended(
+    session: &mut Session<'_, '_>,
+    id: JobId,
+    scope: Scope,
+) -> Result<Reply, Failure> {
     let query = [("scope", scope.name().to_owned()), ("timeout", TURN.to_owned())];
-    let mut lost: Option<Instant> = None;
     loop {
-        match session.get(&["jobs", &id.to_string(), "wait"], &query).await {
-            Ok(reply) if reply.status != 204 => return Ok(reply),
-            Ok(_) => lost = None,
-            Err(failure) if is_passing(&failure) => {
-                if lost.is_none() && !session.json() {
-                    session.console.note("The daemon is away; waiting for it.");
-                }
-                if lost.get_or_insert_with(Instant::now).elapsed() > GRACE {
-                    return Err(failure);
-                }
-                sleep(PAUSE).await;
-            }
-            Err(failure) => return Err(failure),
+        let reply = patiently(session, &["jobs", &id.to_string(), "wait"], &query).await?;
+        if reply.status != 204 {
+            return Ok(reply);
         }
     }
 }
 
-/// A daemon that stops or starts.
-const fn is_passing(failure: &Failure) -> bool {
-    matches!(failure, Failure::Said(Exit::Unreachable, _) | Failure::Problem { status: 503, .. })
+/// Asks again while the daemon restarts. One that was never there is told at once.
+pub(super) async fn patiently(
+    session: &mut Session<'_, '_>,
+    parts: &[&str],
+    query: &Query<'_>,
+) -> Result<Reply, Failure> {
+    let mut lost: Option<Instant> = None;
+    loop {
+        let failure = match session.get(parts, query).await {
+            Ok(reply) => return Ok(reply),
+            Err(failure) => failure,
+        };
+        let away = lost.map_or(Duration::ZERO, |since| since.elapsed());
+        if !is_passing(&failure, session.client.has_met()) || away > GRACE {
+            return Err(failure);
+        }
+        if lost.is_none() {
+            lost = Some(Instant::now());
+            if !session.json() {
+                session.console.note("The daemon is away; waiting for it.");
+            }
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// A daemon that stops or starts, or whose database does not answer for a moment.
+const fn is_passing(failure: &Failure, met: bool) -> bool {
+    match failure {
+        Failure::Said(Exit::Unreachable, _) => met,
+        Failure::Problem { status, .. } => *status == 503,
+        _ => false,
+    }
 }
 
 /// Whether a job ended well; the words otherwise, with what to do.
@@ -103,7 +132,7 @@ pub(super) fn verdict(job: &Value) -> Result<(), Failure> {
 
 /// The jobs of a chain that did not complete, as any of its jobs tells.
 pub(super) async fn failed(
-    session: &Session<'_, '_>,
+    session: &mut Session<'_, '_>,
     job: &Value,
 ) -> Result<Vec<Failure>, Failure> {
     let mut failures = vec![];
@@ -112,7 +141,7 @@ pub(super) async fn failed(
             continue;
         }
         let id = fields::text(link, "id");
-        let job = session.get(&["jobs", &id], &[]).await?.value()?;
+        let job = patiently(session, &["jobs", &id], &[]).await?.value()?;
         failures.extend(verdict(&job).err());
     }
     Ok(failures)
@@ -123,6 +152,32 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_restart_passes_and_a_daemon_that_was_never_there_does_not() {
+        let problem = |status| {
+            let problem = json!({"type": "urn:attendant:draining"});
+            Failure::Problem { status, problem, retry_after: Some(1) }
+        };
+        let away = || Failure::Said(Exit::Unreachable, String::new());
+        let table = [
+            (problem(503), false, true),
+            (problem(503), true, true),
+            (away(), true, true),
+            (away(), false, false),
+            (problem(404), true, false),
+            (Failure::Said(Exit::Refused, String::new()), true, false),
+        ];
+        for (failure, met, passes) in table {
+            assert_eq!(is_passing(&failure, met), passes, "{failure:?} {met}");
+        }
+    }
+
+    #[test]
+    fn limits_are_told_as_they_were_given() {
+        assert_eq!(rounded(Duration::from_micros(2_999_998)), Duration::from_secs(3));
+        assert_eq!(rounded(Duration::from_millis(100)), Duration::from_millis(100));
+    }
 
     #[test]
     fn only_a_completed_job_ended_well() {

@@ -31,7 +31,15 @@ impl FromStr for Limit {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.count, humantime::format_duration(self.window))
+        write!(f, "{}/", self.count)?;
+        let seconds = self.window.as_secs();
+        // As people write them: humantime makes `1day` of 24h, and reads either.
+        match (seconds, self.window.subsec_nanos()) {
+            (_, 1..) => write!(f, "{}", humantime::format_duration(self.window)),
+            (s, 0) if s % 3600 == 0 => write!(f, "{}h", s / 3600),
+            (s, 0) if s % 60 == 0 => write!(f, "{}m", s / 60),
+            (s, 0) => write!(f, "{s}s"),
+        }
     }
 }
 
@@ -56,7 +64,15 @@ mod tests {
     fn reads_what_the_contract_writes() {
         let limit: Limit = "14400/24h".parse().unwrap();
         assert_eq!((limit.count, limit.window), (14400, Duration::from_hours(24)));
-        assert_eq!(limit.to_string(), "14400/1day");
+    }
+
+    #[test]
+    fn is_shown_as_it_was_written() {
+        for text in ["240/1m", "14400/24h", "100/168h", "5/90m", "10/30s", "1/1s 500ms"] {
+            let limit: Limit = text.parse().unwrap();
+            assert_eq!(limit.to_string(), text);
+        }
+        assert_eq!("14400/1day".parse::<Limit>().unwrap().to_string(), "14400/24h");
     }
 
     #[test]

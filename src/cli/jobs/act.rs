@@ -10,6 +10,7 @@ use crate::{
         exit::{Exit, Failure},
         fields,
         session::{Ended, Session},
+        table::counted,
         typed,
     },
     types::{JobId, JobState},
@@ -48,8 +49,11 @@ pub(in crate::cli) struct Retry {
 impl Retry {
     pub async fn run(self, session: &mut Session<'_, '_>) -> Ended {
         let jobs = self.jobs(session).await?;
+        if jobs.is_empty() {
+            self.filter.known(session).await?;
+        }
         if self.dry_run {
-            return dry(session, &jobs);
+            return dry(session, &jobs, self.resend);
         }
         let body = if self.resend { json!({"resend": true}) } else { json!({}) };
         let ids: Vec<String> = jobs.iter().map(|job| fields::text(job, "id")).collect();
@@ -76,15 +80,34 @@ impl Retry {
     }
 }
 
-fn dry(session: &mut Session<'_, '_>, jobs: &[Value]) -> Ended {
+/// Shows what would run again, and apart from it what would be refused.
+fn dry(session: &mut Session<'_, '_>, jobs: &[Value], resend: bool) -> Ended {
+    let (refused, ready): (Vec<Value>, Vec<Value>) =
+        jobs.iter().cloned().partition(|job| refusal(job, resend).is_some());
     if session.json() {
-        session.console.value(&json!({"jobs": jobs, "cursor": null}))?;
-    } else {
-        let text = list::table(jobs, session.now());
-        session.console.text(text)?;
-        session.console.note(format!("{} jobs would run again; nothing was done.", jobs.len()));
+        session.console.value(&json!({"jobs": ready, "refused": refused, "cursor": null}))?;
+        return Ok(Exit::Done);
     }
+    let text = list::table_with(jobs, session.now(), |job| refusal(job, resend));
+    session.console.text(text)?;
+    let not = match refused.len() {
+        0 => String::new(),
+        count => format!(", {count} would be refused"),
+    };
+    let ready = counted(ready.len(), "job");
+    session.console.note(format!("{ready} would run again{not}; nothing was done."));
     Ok(Exit::Done)
+}
+
+/// Why the daemon would not run a job again.
+fn refusal(job: &Value, resend: bool) -> Option<String> {
+    let state = fields::text(job, "state").parse().ok()?;
+    let unknown = fields::text(job, "last_error.code") == "outcome_unknown";
+    match state {
+        JobState::Completed | JobState::Running => Some(format!("refused: it is {state}")),
+        JobState::Dead if unknown && !resend => Some("refused without --resend".to_owned()),
+        _ => None,
+    }
 }
 
 pub(super) async fn cancel(session: &mut Session<'_, '_>, ids: &[JobId]) -> Ended {

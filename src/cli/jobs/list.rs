@@ -63,6 +63,42 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// A list may be empty because of a slip of the pen. Only asked where it is: a kind that is no
+    /// longer defined may have jobs.
+    pub async fn known(&self, session: &Session<'_, '_>) -> Result<(), Failure> {
+        let mut slips = vec![];
+        if let Some(kind) = &self.kind {
+            let known = kinds(session).await?;
+            if !known.contains(kind) {
+                slips.push(format!("there is no kind `{kind}`; there are: {}", known.join(", ")));
+            }
+        }
+        if let Some(account) = &self.account {
+            let known = queues::accounts(session).await?;
+            if !known.contains(account) {
+                let all = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                slips.push(format!("there is no account `{account}`; there is: {all}"));
+            }
+        }
+        if slips.is_empty() { Ok(()) } else { Err(Failure::usage(slips.join("; "))) }
+    }
+}
+
+/// What can be asked for, and the renewals of credentials, which nobody asks for.
+async fn kinds(session: &Session<'_, '_>) -> Result<Vec<String>, Failure> {
+    let kinds = session.get(&["kinds"], &[]).await?.value()?;
+    let definitions = session.get(&["definitions"], &[]).await?.value()?;
+    let mut names: Vec<String> =
+        fields::list(&kinds, "kinds").iter().map(|one| fields::text(one, "name")).collect();
+    for one in fields::list(&definitions, "definitions") {
+        let provider = fields::text(one, "provider");
+        let credentials = fields::list(one, "credentials").iter().filter_map(Value::as_str);
+        names.extend(credentials.map(|name| format!("{provider}.{name}")));
+    }
+    Ok(names)
+}
+
 /// Jobs, and whether there are more.
 pub(super) struct Found {
     pub jobs: Vec<Value>,
@@ -101,6 +137,9 @@ pub(super) async fn run(session: &mut Session<'_, '_>, filter: &Filter, limit: u
         return Err(Failure::usage("--limit must be at least 1"));
     }
     let found = find(session, filter, limit).await?;
+    if found.jobs.is_empty() {
+        filter.known(session).await?;
+    }
     match (&found.only, session.json()) {
         (Some(reply), true) => session.console.raw(&reply.body)?,
         (None, true) => {
@@ -118,15 +157,26 @@ pub(super) async fn run(session: &mut Session<'_, '_>, filter: &Filter, limit: u
 }
 
 pub(super) fn table(jobs: &[Value], now: Timestamp) -> String {
+    table_with(jobs, now, |_| None)
+}
+
+/// [`table`], with something to say first of some jobs.
+pub(super) fn table_with(
+    jobs: &[Value],
+    now: Timestamp,
+    first: impl Fn(&Value) -> Option<String>,
+) -> String {
     let mut table = Table::new(&["ID", "STATE", "KIND", "ACCOUNT", "WHEN", "NOTE"]);
     for job in jobs {
+        let remarks: Vec<String> =
+            first(job).into_iter().chain([note(job, now)]).filter(|one| !one.is_empty()).collect();
         table.row([
             fields::text(job, "id"),
             fields::cell(job, "state"),
             fields::cell(job, "kind"),
             fields::cell(job, "account"),
             when(job, now),
-            note(job, now),
+            remarks.join("; "),
         ]);
     }
     table.render()
@@ -157,20 +207,28 @@ fn note(job: &Value, now: Timestamp) -> String {
     let mut notes = vec![];
     let held = queues::hold(job, now);
     if !held.is_empty() {
-        notes.push(format!("waits for {held}"));
+        notes.push(format!("waits: {held}"));
     }
     let status = fields::text(job, "status");
     if !status.is_empty() {
         notes.push(status);
     }
-    let ended_well = fields::text(job, "state") == JobState::Completed.name();
     let error = fields::reason(job, "last_error.code", "last_error.message");
-    if !error.is_empty() && !ended_well {
+    if !error.is_empty() && still_matters(job) {
         let errors = fields::number(job, "errors");
         let count = if errors > 1 { format!("{errors} errors, last ") } else { String::new() };
         notes.push(format!("{count}{error}"));
     }
     notes.join("; ")
+}
+
+/// Whether a job's last error has not been made good: the API keeps it for the record.
+fn still_matters(job: &Value) -> bool {
+    match fields::text(job, "state").parse() {
+        Ok(JobState::Completed) => false,
+        Ok(JobState::Dead | JobState::Cancelled) => true,
+        _ => fields::number(job, "errors") > 0,
+    }
 }
 
 #[cfg(test)]
@@ -196,8 +254,26 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "ID  STATE   KIND  ACCOUNT  WHEN   NOTE");
         assert_eq!(lines[1], "1   queued  k     a        in 5m  ANALYZING");
-        assert!(lines[2].ends_with("due    waits for budget: the budget of a is spent (in 5m)"));
+        assert!(lines[2].ends_with("due    waits: the budget of a is spent (in 5m)"));
         assert_eq!(lines[3], "3   dead    k     a        now    20 errors, last http_503: no");
+    }
+
+    #[test]
+    fn an_error_that_was_made_good_is_not_told() {
+        let table = [
+            ("completed", 1, ""),
+            ("queued", 0, ""),
+            ("running", 0, ""),
+            ("queued", 1, "dns: no"),
+            ("running", 2, "2 errors, last dns: no"),
+            ("dead", 0, "dns: no"),
+            ("cancelled", 0, "dns: no"),
+        ];
+        for (state, errors, told) in table {
+            let job = json!({"state": state, "errors": errors,
+                             "last_error": {"code": "dns", "message": "no"}});
+            assert_eq!(note(&job, NOW), told, "{state} {errors}");
+        }
     }
 
     #[test]

@@ -11,8 +11,7 @@ use clap::{Args, Subcommand};
 
 use self::list::Filter;
 use super::{
-    client::Reply,
-    exit::{Exit, Failure},
+    exit::Exit,
     session::{Ended, Session},
     times,
     wait::{self, Scope},
@@ -137,13 +136,8 @@ impl Wait {
         let mut exit = Exit::Done;
         for &id in &self.ids {
             let left = self.timeout.map(|limit| limit.saturating_sub(started.elapsed()));
-            // Unknown jobs and a daemon that is not there are told at once.
-            let waited = match session.job(id).await {
-                Ok(_) => wait::ended(session, id, self.scope, left).await,
-                Err(failure) => Err(failure),
-            };
-            match waited {
-                Ok(reply) => exit = exit.max(told(session, self.scope, &reply).await?),
+            match wait::within(left, id, self.scope, told(session, id, self.scope)).await {
+                Ok(one) => exit = exit.max(one),
                 Err(failure) => exit = session.tolerate(exit, failure)?,
             }
         }
@@ -151,9 +145,10 @@ impl Wait {
     }
 }
 
-/// Says how a job, or its chain, ended.
-async fn told(session: &mut Session<'_, '_>, scope: Scope, reply: &Reply) -> Result<Exit, Failure> {
-    session.show(reply, |job, _| list::line(job))?;
+/// Waits for a job, or its chain, and says how it ended.
+async fn told(session: &mut Session<'_, '_>, id: JobId, scope: Scope) -> Ended {
+    let reply = wait::ended(session, id, scope).await?;
+    session.show(&reply, |job, _| list::line(job))?;
     let job = reply.value()?;
     let failures = match scope {
         Scope::Chain => wait::failed(session, &job).await?,

@@ -54,7 +54,7 @@ fn facts(job: &Value, now: Timestamp) -> String {
     fact("account", fields::text(job, "account"));
     fact("state", fields::text(job, "state"));
     fact("status", fields::text(job, "status"));
-    fact("waits for", held(job, now));
+    fact("waits", held(job, now));
     fact("last error", fields::reason(job, "last_error.code", "last_error.message"));
     fact("args", fields::text(job, "args"));
     fact("result", short(&fields::text(job, "result")));
@@ -77,7 +77,9 @@ fn facts(job: &Value, now: Timestamp) -> String {
 }
 
 fn held(job: &Value, now: Timestamp) -> String {
-    let why = fields::reason(job, "waiting_for.code", "waiting_for.detail");
+    let (code, detail) =
+        (fields::text(job, "waiting_for.code"), fields::text(job, "waiting_for.detail"));
+    let why = fields::said_once(&code, &detail);
     match fields::time(job, "waiting_for.until") {
         Some(until) => format!("{why}, until {}", times::full(until, now)),
         None => why,
@@ -96,12 +98,17 @@ fn by(job: &Value) -> String {
 }
 
 fn counts(job: &Value) -> String {
+    // Renewals are never given up: theirs is the largest number there is.
+    let of = match fields::number(job, "max_errors") {
+        0 => String::new(),
+        max if max >= u64::from(u32::MAX) => String::new(),
+        max => format!(" of {max}"),
+    };
     format!(
-        "attempts {}, polls {}, errors {} of {}",
+        "attempts {}, polls {}, errors {}{of}",
         fields::number(job, "attempt"),
         fields::number(job, "polls"),
         fields::number(job, "errors"),
-        fields::cell(job, "max_errors"),
     )
 }
 
@@ -183,7 +190,8 @@ fn advice(job: &Value) -> Option<String> {
         format!(
             "Nobody knows whether the request was carried out. Look at the provider's side, then:\n  \
              attendant jobs resolve {id} --happened --response JSON   it was: this is its answer\n  \
-             attendant jobs resolve {id} --not-sent                   it was not: send it again"
+             attendant jobs resolve {id} --not-sent                   it was not: send it again\n  \
+             attendant jobs retry {id} --resend                       send it, though it may happen twice"
         )
     } else {
         format!("Once the cause is mended, `attendant jobs retry {id}` runs it again.")
@@ -216,10 +224,19 @@ mod tests {
             "made        2026-09-21T14:13:20Z (1m ago)\n",
             "by          root (uid 0)\n",
             "ATTEMPT  WHEN    TOOK    OUTCOME  WHY\n1        1m ago  30.25s  dead     timeout\n",
-            "attendant jobs resolve 7 --not-sent",
+            "attendant jobs resolve 7 --happened --response JSON ",
+            "attendant jobs resolve 7 --not-sent ",
+            "attendant jobs retry 7 --resend ",
+            "errors 1 of 20\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(!text.contains("ARTIFACT"));
+    }
+
+    #[test]
+    fn a_renewal_has_no_number_of_errors_at_which_it_is_given_up() {
+        let renewal = json!({"attempt": 3, "polls": 0, "errors": 1, "max_errors": u32::MAX});
+        assert_eq!(counts(&renewal), "attempts 3, polls 0, errors 1");
     }
 }

@@ -54,6 +54,24 @@ fn a_filter_retries_the_dead_and_a_dry_run_nothing() {
 }
 
 #[test]
+fn a_dry_run_tells_apart_what_would_be_refused() {
+    let mut unknown = job(OTHER, "dead");
+    unknown["last_error"] = json!({"code": "outcome_unknown", "message": "timed out"});
+    let dead = json!({"jobs": [job(ID, "dead"), unknown], "cursor": null});
+    let fake = Fake::new().on("GET /v1/jobs", 200, &dead);
+    let run = fake.run(&["jobs", "retry", "--account", "certn", "--dry-run"]);
+    let row = |id| run.out.lines().find(|line: &&str| line.starts_with(id)).unwrap();
+    assert!(row(OTHER).ends_with("  refused without --resend; outcome_unknown: timed out"));
+    assert!(!row(ID).contains("refused"));
+    assert_eq!(run.err, "1 job would run again, 1 would be refused; nothing was done.\n");
+    let run = fake.run(&["jobs", "retry", "--account", "certn", "--dry-run", "--json"]);
+    let told: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!((&told["jobs"][0]["id"], &told["refused"][0]["id"]), (&json!(ID), &json!(OTHER)));
+    let run = fake.run(&["jobs", "retry", "--account", "certn", "--dry-run", "--resend"]);
+    assert_eq!(run.err, "2 jobs would run again; nothing was done.\n");
+}
+
+#[test]
 fn named_jobs_and_filters_do_not_mix() {
     let fake = Fake::new();
     assert_eq!(fake.run(&["jobs", "retry", ID, "--code", "dns"]).code, 2);

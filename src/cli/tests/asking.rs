@@ -46,6 +46,26 @@ fn a_list_is_asked_for_with_its_filters() {
 }
 
 #[test]
+fn an_empty_list_tells_a_slip_of_the_pen() {
+    let definitions = json!({"definitions": [{"provider": "c", "credentials": ["token"]}]});
+    let fake = Fake::new()
+        .on("GET /v1/jobs", 200, &page(0, &Value::Null))
+        .on("GET /v1/kinds", 200, &json!({"kinds": [{"name": "c.users"}]}))
+        .on("GET /v1/definitions", 200, &definitions)
+        .on("GET /v1/queues", 200, &json!({"queues": [{"account": "certn"}]}));
+    let known = ["jobs", "--kind", "c.users", "--account", "certn"];
+    assert_eq!(fake.run(&known).code, 0);
+    assert_eq!(fake.run(&["jobs", "--kind", "c.token"]).code, 0);
+    let run = fake.run(&["jobs", "--kind", "nope", "--account", "none"]);
+    assert_eq!((run.code, run.out.as_str()), (2, ""));
+    let words = "attendant: there is no kind `nope`; there are: c.users, c.token; there is no \
+                 account `none`; there is: certn\n";
+    assert_eq!(run.err, words);
+    assert_eq!(fake.run(&["jobs", "retry", "--account", "none"]).code, 2);
+    assert_eq!(fake.run(&["jobs", "retry", "--account", "none", "--dry-run"]).code, 2);
+}
+
+#[test]
 fn long_lists_are_read_page_by_page() {
     let fake = Fake::new().on("GET /v1/jobs", 200, &page(PAGE, &json!("c1"))).on(
         "GET /v1/jobs",

@@ -106,6 +106,21 @@ fn bad_arguments_never_reach_the_queue() {
 }
 
 #[test]
+fn all_bad_arguments_are_named_at_once() {
+    let fake = Fake::new().on("GET /v1/kinds", 200, &kinds());
+    let args = ["enqueue", "certn.applicant", "--arg", "colour=red", "--arg", "count=many"];
+    let more = ["--arg", "id=7", "--arg", "order=@/nonexistent"];
+    let run = fake.run(&[&args[..], &more].concat());
+    assert_eq!(run.code, 2);
+    let lines: Vec<&str> = run.err.lines().collect();
+    assert_eq!(lines[0], "attendant: 3 arguments are not valid");
+    assert!(lines[1].starts_with("  --arg colour: certn.applicant has no such argument; it takes"));
+    assert_eq!(lines[2], "  --arg count: must be a whole number");
+    assert!(lines[3].starts_with("  --arg order: /nonexistent cannot be read"), "{}", lines[3]);
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
 fn a_job_that_was_there_already_is_told() {
     let fake = Fake::new().on("POST /v1/jobs", 200, &job(ID, "completed"));
     let run = fake.run(&["enqueue", "certn.users", "--key", "k"]);

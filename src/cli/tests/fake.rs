@@ -75,7 +75,16 @@ impl Fake {
         fake.started()
     }
 
-    fn started(mut self) -> Self {
+    /// Goes away as a daemon does: what it had to say next, it says when it is started again.
+    pub fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        std::fs::remove_file(self.socket()).unwrap();
+    }
+
+    pub fn started(mut self) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let (socket, script) = (self.socket(), Arc::clone(&self.script));
         let (ready, is_ready) = std::sync::mpsc::channel();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     enqueueing::{ID, job},
-    fake::Fake,
+    fake::{Fake, run},
 };
 
 const CHILD: &str = "0199c0de-0000-7000-8000-000000000002";
@@ -122,6 +122,38 @@ fn a_daemon_that_restarts_meanwhile_is_waited_for() {
     assert_eq!(daemon().run(&["enqueue", "k", "--wait"]).code, 0);
     let run = daemon().run(&["jobs", "wait", ID]);
     assert_eq!((run.code, run.err.as_str()), (0, "The daemon is away; waiting for it.\n"));
+}
+
+#[test]
+fn a_socket_that_was_there_is_waited_for_and_one_that_was_not_is_not() {
+    let mut fake = Fake::new()
+        .busy(&route("GET", "/wait"), 1, &json!({"type": "urn:attendant:draining"}))
+        .on(&route("GET", "/wait"), 200, &job(ID, "completed"));
+    let socket = fake.socket().display().to_string();
+    let waits = {
+        let socket = socket.clone();
+        std::thread::spawn(move || run(&["--socket", &socket, "jobs", "wait", ID], &[], ""))
+    };
+    while fake.asked().is_empty() {
+        std::thread::yield_now();
+    }
+    fake.stop();
+    assert_eq!(run(&["--socket", &socket, "jobs", "wait", ID], &[], "").code, 3);
+    let _fake = fake.started();
+    let waited = waits.join().unwrap();
+    assert_eq!((waited.code, waited.out), (0, format!("{ID}  certn.applicant  completed\n")));
+    assert_eq!(waited.err, "The daemon is away; waiting for it.\n", "once");
+}
+
+#[test]
+fn a_daemon_that_stays_away_is_waited_for_no_longer_than_asked() {
+    let fake = Fake::new().on("POST /v1/jobs", 201, &job(ID, "queued")).busy(
+        &route("GET", "/wait"),
+        1,
+        &json!({"type": "urn:attendant:draining"}),
+    );
+    assert_eq!(fake.run(&["jobs", "wait", ID, "--timeout", "100ms"]).code, 124);
+    assert_eq!(fake.run(&["enqueue", "k", "--wait", "--timeout", "100ms"]).code, 124);
 }
 
 #[test]
