@@ -198,7 +198,7 @@ impl Daemon {
         let name = format!("attendant-{}-{}", std::process::id(), engine.clock.wall().0);
         let attempts = Arc::new(Attempts(Arc::clone(&engine)));
         let detail = format!(
-            "listening on {}; {} accounts, {reclaimed} interrupted jobs taken up again",
+            "listening on {}; accounts: {}; interrupted jobs taken up again: {reclaimed}",
             socket.display(),
             engine.catalog().accounts.len(),
         );

@@ -5,15 +5,15 @@
 //! [`Flush::flush`]. While that transaction is on its way to the disk the next requests gather,
 //! so the batch grows with the load and a lone request waits for nobody.
 
+mod gather;
+
 use std::collections::HashSet;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
-    BucketRow, Claim, Claimed, Enqueued, Hash16, JobSeq, NewJob, QueueId, Settlement, StoreError,
-    StoreResult,
-};
+use self::gather::{Gathering, Seen, answer};
+use super::{BucketRow, Claim, Claimed, Enqueued, NewJob, Settlement, StoreError, StoreResult};
 
 /// The most jobs that one transaction takes in, so that no caller waits for a giant.
 const MOST_ROWS: usize = 2_000;
@@ -160,129 +160,6 @@ fn without_repeated_jobs(settlements: Vec<Settlement>) -> Vec<Vec<Settlement>> {
     runs
 }
 
-/// The keys that a transaction has already.
-#[derive(Default)]
-struct Seen(HashSet<(QueueId, Hash16)>);
-
-impl Seen {
-    fn keys(job: &NewJob) -> impl Iterator<Item = (QueueId, Hash16)> {
-        let key = job.key.map(|key| key.hash);
-        key.into_iter().chain(job.uniq).map(|hash| (job.queue, hash))
-    }
-
-    /// `false`, and unchanged, if one of the job's keys is here already.
-    fn admit(&mut self, job: &NewJob) -> bool {
-        if Self::keys(job).any(|key| self.0.contains(&key)) {
-            return false;
-        }
-        self.0.extend(Self::keys(job));
-        true
-    }
-
-    fn admit_all(&mut self, jobs: &[NewJob]) -> bool {
-        if jobs.iter().flat_map(Self::keys).any(|key| self.0.contains(&key)) {
-            return false;
-        }
-        self.0.extend(jobs.iter().flat_map(Self::keys));
-        true
-    }
-}
-
-/// Of what can be large.
-fn size(settlement: &Settlement) -> usize {
-    settlement.result.as_ref().map_or(0, Vec::len)
-        + settlement.artifact.as_ref().map_or(0, |file| file.sealed.len())
-}
-
-/// Who is to be told of which part of a batch.
-struct Waiting<R> {
-    settle: Vec<(usize, Answer<Vec<bool>>)>,
-    custom: Vec<Answer<Vec<R>>>,
-    enqueue: Vec<(usize, Answer<Vec<Enqueued>>)>,
-    buckets: Vec<Answer<()>>,
-    claim: Option<Answer<Claimed>>,
-}
-
-struct Gathering<C, R> {
-    bytes: usize,
-    batch: Batch<C>,
-    waiting: Waiting<R>,
-    seen: Seen,
-    /// Jobs that this transaction settles.
-    settling: HashSet<JobSeq>,
-    close: Option<Answer<()>>,
-}
-
-impl<C, R> Gathering<C, R> {
-    fn new() -> Self {
-        Self {
-            bytes: 0,
-            batch: Batch {
-                settle: vec![],
-                custom: vec![],
-                enqueue: vec![],
-                buckets: vec![],
-                claim: None,
-            },
-            waiting: Waiting {
-                settle: vec![],
-                custom: vec![],
-                enqueue: vec![],
-                buckets: vec![],
-                claim: None,
-            },
-            seen: Seen::default(),
-            settling: HashSet::new(),
-            close: None,
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.close.is_some()
-            || self.batch.enqueue.len() + self.batch.settle.len() >= MOST_ROWS
-            || self.bytes >= MOST_BYTES
-    }
-
-    /// Takes a request in, or gives it back where it must wait for the next transaction.
-    fn take(&mut self, request: Request<C, R>) -> Option<Request<C, R>> {
-        match request {
-            Request::Settle(list, answer) => {
-                if list.iter().any(|one| self.settling.contains(&one.seq)) {
-                    return Some(Request::Settle(list, answer));
-                }
-                self.settling.extend(list.iter().map(|one| one.seq));
-                self.bytes += list.iter().map(size).sum::<usize>();
-                self.waiting.settle.push((list.len(), answer));
-                self.batch.settle.extend(list);
-            }
-            Request::Custom(statement, answer) => {
-                self.waiting.custom.push(answer);
-                self.batch.custom.push(statement);
-            }
-            Request::Enqueue(jobs, answer) => {
-                if !self.seen.admit_all(&jobs) {
-                    return Some(Request::Enqueue(jobs, answer));
-                }
-                self.waiting.enqueue.push((jobs.len(), answer));
-                self.batch.enqueue.extend(jobs);
-            }
-            Request::Buckets(rows, answer) => {
-                self.waiting.buckets.push(answer);
-                self.batch.buckets.extend(rows);
-            }
-            Request::Claim(claim, answer) => {
-                if self.batch.claim.is_some() {
-                    return Some(Request::Claim(claim, answer));
-                }
-                self.batch.claim = Some(*claim);
-                self.waiting.claim = Some(answer);
-            }
-            Request::Close(answer) => self.close = Some(answer),
-        }
-        None
-    }
-}
-
 async fn write_all<F: Flush>(
     mut flush: F,
     mut inbox: mpsc::UnboundedReceiver<Request<F::Custom, F::Row>>,
@@ -302,53 +179,22 @@ async fn write_all<F: Flush>(
                 Err(_) => break,
             }
         }
-        let flushed = flush.flush(&mut gathering.batch).await;
-        answer(gathering.waiting, flushed);
-        if let Some(closed) = gathering.close {
+        let closed = gathering.close.take();
+        match flush.flush(&mut gathering.batch).await {
+            // One bad request must not be the end of its neighbours': each is tried alone.
+            Err(StoreError::Unexpected(_)) if gathering.requests() > 1 => {
+                for mut alone in gathering.apart() {
+                    let flushed = flush.flush(&mut alone.batch).await;
+                    answer(alone.waiting, flushed);
+                }
+            }
+            flushed => answer(gathering.waiting, flushed),
+        }
+        if let Some(closed) = closed {
             flush.close().await;
             let _ = closed.send(Ok(()));
             return;
         }
     }
     flush.close().await;
-}
-
-/// A caller that has gone away is no trouble: its work is stored.
-fn answer<R>(waiting: Waiting<R>, flushed: StoreResult<Flushed<R>>) {
-    match flushed {
-        Ok(mut flushed) => {
-            for (count, answer) in waiting.settle {
-                let _ = answer.send(Ok(flushed.settle.drain(..count).collect()));
-            }
-            for (answer, rows) in waiting.custom.into_iter().zip(flushed.custom) {
-                let _ = answer.send(Ok(rows));
-            }
-            for (count, answer) in waiting.enqueue {
-                let _ = answer.send(Ok(flushed.enqueue.drain(..count).collect()));
-            }
-            for answer in waiting.buckets {
-                let _ = answer.send(Ok(()));
-            }
-            if let (Some(answer), Some(claimed)) = (waiting.claim, flushed.claim) {
-                let _ = answer.send(Ok(claimed));
-            }
-        }
-        Err(error) => {
-            for (_, answer) in waiting.settle {
-                let _ = answer.send(Err(error.clone()));
-            }
-            for answer in waiting.custom {
-                let _ = answer.send(Err(error.clone()));
-            }
-            for (_, answer) in waiting.enqueue {
-                let _ = answer.send(Err(error.clone()));
-            }
-            for answer in waiting.buckets {
-                let _ = answer.send(Err(error.clone()));
-            }
-            if let Some(answer) = waiting.claim {
-                let _ = answer.send(Err(error));
-            }
-        }
-    }
 }

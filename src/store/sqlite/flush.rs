@@ -35,7 +35,7 @@ pub struct Statement {
 }
 
 /// One argument of a [`Statement`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Arg {
     Int(Option<i64>),
     Text(Option<String>),
@@ -111,7 +111,7 @@ impl Flush for Connection {
     async fn flush(&mut self, batch: &mut Batch<Statement>) -> StoreResult<Flushed<SqliteRow>> {
         let mut script = Script::new();
         let settle = write_settlements(&mut script, &batch.settle)?;
-        let custom = write_custom(&mut script, &mut batch.custom)?;
+        let custom = write_custom(&mut script, &batch.custom)?;
         let enqueue = write_jobs(&mut script, &batch.enqueue)?;
         write_buckets(&mut script, &batch.buckets, batch.claim.as_ref())?;
         let claim = write_claim(&mut script, batch.claim.as_ref())?;
@@ -163,12 +163,13 @@ impl Connection {
     }
 }
 
-fn write_custom(script: &mut Script, custom: &mut [Statement]) -> StoreResult<Vec<usize>> {
+fn write_custom(script: &mut Script, custom: &[Statement]) -> StoreResult<Vec<usize>> {
     let mut at = Vec::with_capacity(custom.len());
     for statement in custom {
         script.keep = false;
         at.push(script.add(statement.sql));
-        for arg in statement.args.drain(..) {
+        // Kept, for the statement may have to be tried again alone.
+        for arg in statement.args.iter().cloned() {
             match arg {
                 Arg::Int(value) => script.bind(value)?,
                 Arg::Text(value) => script.bind(value)?,
