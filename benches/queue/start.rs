@@ -1,7 +1,7 @@
 //! How long a lone job waits for its start while nothing else is to do.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -95,7 +95,7 @@ pub async fn by_api(durability: Durability) -> Result<Run> {
     let (ask, asking) = mpsc::unbounded_channel();
     let (answer, mut answers) = mpsc::unbounded_channel();
     let socket = world.files.socket();
-    let client = std::thread::spawn(move || client(socket, asking, &answer));
+    let client = std::thread::spawn(move || client(&socket, asking, &answer));
     let mut samples = vec![];
     for n in 0..SAMPLES {
         ask.send(n)?;
@@ -116,11 +116,11 @@ pub async fn by_api(durability: Durability) -> Result<Run> {
 /// Posts each number it is given, and tells when it began to.
 #[tokio::main(flavor = "current_thread")]
 async fn client(
-    socket: PathBuf,
+    socket: &Path,
     mut asking: mpsc::UnboundedReceiver<usize>,
     answer: &mpsc::UnboundedSender<Instant>,
 ) -> Result<()> {
-    let mut client = Client::connect(&socket).await?;
+    let mut client = Client::connect(socket).await?;
     while let Some(n) = asking.recv().await {
         let asked = Instant::now();
         client.post_json("/v1/jobs", enqueue::job(n)).await?;

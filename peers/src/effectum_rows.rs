@@ -122,7 +122,7 @@ impl Bench {
         let mode: String = db.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
         // Its connection is private; its source sets this, and the file cannot tell.
         run.durability = format!("{mode} NORMAL*");
-        run.sqlite = rusqlite::version().to_owned();
+        rusqlite::version().clone_into(&mut run.sqlite);
         Ok(run)
     }
 }

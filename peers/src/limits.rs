@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use rusqlite::{Connection, params};
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::measure::{Run, millis, per_second, percentile};
 
@@ -28,7 +28,7 @@ const ARGS: [u8; 64] = [7; 64];
 
 pub fn limits() -> Result<Run> {
     let mut run = Run::new("limit", "sqlite", 0);
-    run.sqlite = rusqlite::version().to_owned();
+    rusqlite::version().clone_into(&mut run.sqlite);
     for synchronous in ["full", "normal"] {
         for rows in [1, 8, 32, 100] {
             let commits = if rows == 1 { 5_000 } else { 1_000 };
@@ -58,7 +58,7 @@ fn open(folder: &Path, synchronous: &str) -> Result<Connection> {
 }
 
 fn insert(db: &Connection, n: usize) -> Result<()> {
-    let id = Uuid::now_v7();
+    let id = Uuid::new_v7(Timestamp::now(NoContext));
     db.prepare_cached(INSERT)?.execute(params![id.as_bytes(), i64::try_from(n)?, ARGS])?;
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Rows on their way into a statement: numbers and names as JSON, bytes in one blob beside it.
 //!
-//! A statement reads `json_each(list)` and takes bytes with `substr(blob, offset, length)`: one
+//! A statement reads `jsonb_each(list)` and takes bytes with `substr(blob, offset, length)`: one
 //! text for any number of rows, nothing encoded twice. Offsets count from 1, as `substr` does.
+//! `json_each` would write each row out as text again, to be parsed again for its columns: twice
+//! the time for a row (SQLite 3.51).
 
 use std::fmt::Write as _;
 
