@@ -26,8 +26,9 @@ use crate::{
         Engine, Settings,
         attempt::Attempts,
         backend::run_worker,
-        catalog::{self, Catalog, Visibility},
+        catalog::Catalog,
         dispatcher::{Dispatcher, RENEWAL_SLOTS},
+        plan::{self, Visibility},
         reaper,
         running::Stop,
     },
@@ -103,7 +104,7 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
         },
     );
     let registry = Registry::load(config.jobs_dir.as_deref())?;
-    let plan = catalog::plan(&config, registry, &env, Visibility::Service)?;
+    let plan = plan::plan(&config, registry, &env, Visibility::Service)?;
     for warning in &plan.warnings {
         tracing::warn!(target: "attendant", "{warning}");
     }

@@ -18,8 +18,9 @@ use attendant::{
     engine::{
         Engine, Settings,
         backend::{Execute, run_worker},
-        catalog::{self, Catalog, Visibility},
+        catalog::Catalog,
         dispatcher::{Dispatcher, RENEWAL_SLOTS},
+        plan::{self, Visibility},
     },
     outbound::Outbound,
     policy::backoff::Backoff,
@@ -174,7 +175,7 @@ impl World {
         attendant::telemetry::logging::start(config.log.format, &config.log.filter)
             .map_err(anyhow::Error::msg)?;
         let registry = Registry::load(config.jobs_dir.as_deref())?;
-        let plan = catalog::plan(&config, registry, &env, Visibility::Service)?;
+        let plan = plan::plan(&config, registry, &env, Visibility::Service)?;
         let (store, vault) = open_store(&config, &files.database()).await?;
         let catalog = Catalog::register(plan, &*store, &vault).await?;
         let settings = Settings {

@@ -9,7 +9,7 @@ use crate::{
     config::{Config, Env, Inputs},
     definition::Registry,
     diagnostic::{Diagnostic, Diagnostics},
-    engine::catalog::{self, Visibility},
+    engine::plan::{self, Visibility},
 };
 
 /// What was found.
@@ -51,7 +51,7 @@ fn examine_with(config: &Config, env: &Env) -> Result<Report, Diagnostics> {
     let inside = env.contains_key("CREDENTIALS_DIRECTORY");
     let visibility = if inside { Visibility::Service } else { Visibility::Outside };
     let (providers, kinds) = (registry.providers().count(), registry.kinds().count());
-    let plan = catalog::plan(config, registry, env, visibility)?;
+    let plan = plan::plan(config, registry, env, visibility)?;
     let accounts = config.accounts.len();
     Ok(Report { problems: vec![], warnings: plan.warnings, accounts, providers, kinds })
 }

@@ -5,12 +5,12 @@
 //! gate. Renewals have slots of their own and may use the whole budget; follows leave some.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -39,75 +39,6 @@ const QUEUES: usize = 256;
 const AHEAD: usize = 16;
 /// The longest sleep, so that a clock step or a suspend is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-
-/// How others tell the dispatcher that there is something to do.
-#[derive(Debug, Default)]
-pub struct Wake {
-    notify: Notify,
-    inbox: Mutex<Inbox>,
-}
-
-#[derive(Debug, Default)]
-struct Inbox {
-    ready: HashSet<QueueId>,
-    due: Option<Timestamp>,
-    /// A slot was freed since the last round.
-    freed: bool,
-    in_flight: InFlight,
-}
-
-/// Attempts by queue, renewals apart.
-#[derive(Debug, Default)]
-struct InFlight {
-    total: usize,
-    renewals: usize,
-    queues: HashMap<QueueId, usize>,
-}
-
-impl Wake {
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// This queue may have ready jobs.
-    pub fn ready(&self, queue: QueueId) {
-        self.lock().ready.insert(queue);
-        self.notify.notify_one();
-    }
-
-    /// A job comes due then.
-    pub fn due(&self, at: Timestamp) {
-        let mut inbox = self.lock();
-        if inbox.due.is_none_or(|due| at < due) {
-            inbox.due = Some(at);
-            drop(inbox);
-            self.notify.notify_one();
-        }
-    }
-
-    pub fn notify(&self) {
-        self.notify.notify_one();
-    }
-
-    /// An attempt needs its slot no more.
-    pub fn freed(&self, queue: QueueId, priority: u8) {
-        let mut inbox = self.lock();
-        inbox.freed = true;
-        if priority == RENEWALS {
-            inbox.in_flight.renewals = inbox.in_flight.renewals.saturating_sub(1);
-        } else {
-            inbox.in_flight.total = inbox.in_flight.total.saturating_sub(1);
-            if let Some(count) = inbox.in_flight.queues.get_mut(&queue) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    inbox.in_flight.queues.remove(&queue);
-                }
-            }
-        }
-        drop(inbox);
-        self.notify.notify_one();
-    }
-}
 
 /// A claimed job on its way to a worker.
 #[derive(Debug, Clone)]

@@ -17,6 +17,7 @@ pub mod enqueue;
 pub mod gates;
 mod holding;
 pub mod holds;
+pub mod plan;
 pub mod reaper;
 mod resolve;
 pub mod running;
@@ -27,6 +28,7 @@ mod submit;
 mod supply;
 mod telling;
 pub mod waiters;
+pub mod wake;
 
 use std::{
     sync::{
@@ -37,8 +39,8 @@ use std::{
 };
 
 use self::{
-    budgets::Budgets, catalog::Catalog, dispatcher::Wake, gates::Gates, running::Running,
-    waiters::Waiters,
+    budgets::Budgets, catalog::Catalog, gates::Gates, running::Running, waiters::Waiters,
+    wake::Wake,
 };
 use crate::{
     clock::{self, Clock},

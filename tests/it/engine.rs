@@ -12,9 +12,10 @@ use attendant::{
         actions::Submitted,
         attempt::Attempts,
         backend::run_worker,
-        catalog::{self, Catalog, Visibility},
+        catalog::Catalog,
         dispatcher::Dispatcher,
         enqueue::JobRequest,
+        plan::{self, Visibility},
     },
     outbound::Outbound,
     policy::backoff::Backoff,
@@ -55,7 +56,7 @@ async fn engine(dir: &std::path::Path, base_url: &str) -> Arc<Engine> {
     let env = Env::new();
     let config = Config::load(&Inputs::new(Some(&file), &env)).unwrap();
     let registry = Registry::load(config.jobs_dir.as_deref()).unwrap();
-    let plan = catalog::plan(&config, registry, &env, Visibility::Service).unwrap();
+    let plan = plan::plan(&config, registry, &env, Visibility::Service).unwrap();
     let lock = DatabaseLock::take(&dir.join("db")).unwrap();
     let store: Arc<dyn Store> = Arc::new(sqlite::open(lock, Synchronous::Full).await.unwrap());
     let vault = Arc::new(Vault::ephemeral());

@@ -25,7 +25,8 @@ use crate::{
     definition::Registry,
     engine::{
         Engine, Settings,
-        catalog::{self, Catalog, Visibility},
+        catalog::Catalog,
+        plan::{self, Visibility},
     },
     outbound::Outbound,
     policy::backoff::Backoff,
@@ -191,7 +192,7 @@ async fn engine(folder: &TempDir, clock: ManualClock) -> Arc<Engine> {
         .into();
     let config = Config::load(&Inputs::new(Some(&file), &env)).unwrap();
     let registry = Registry::load(config.jobs_dir.as_deref()).unwrap();
-    let plan = catalog::plan(&config, registry, &env, Visibility::Service).unwrap();
+    let plan = plan::plan(&config, registry, &env, Visibility::Service).unwrap();
     let lock = DatabaseLock::take(&folder.path().join("attendant.db")).unwrap();
     let store: Arc<dyn Store> = Arc::new(sqlite::open(lock, Synchronous::Normal).await.unwrap());
     let vault = Arc::new(Vault::ephemeral());
