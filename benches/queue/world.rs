@@ -150,7 +150,7 @@ impl Files {
     }
 }
 
-/// What the log tells while a row runs; one line a job costs more than storing it.
+/// What the log tells while a row runs. A daemon tells each job by default (`info`).
 pub fn log_filter() -> String {
     std::env::var("BENCH_LOG").unwrap_or_else(|_| "warn".to_owned())
 }

@@ -81,7 +81,7 @@ pub trait Execute: Send + Sync + 'static {
     fn execute(&self, handed: Handed) -> impl Future<Output = ()> + Send;
 }
 
-/// Runs claimed jobs until the sender of `jobs` is dropped and the last one has ended.
+/// Runs claimed jobs until it is aborted: apalis keeps a worker whose stream has ended.
 ///
 /// # Errors
 /// What apalis says when its worker cannot run.
