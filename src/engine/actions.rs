@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Engine, catalog::KindRef, enqueue::Prepared, running::Stop};
+use super::{Engine, enqueue::Prepared, running::Stop};
 use crate::{
     credentials::{
         cell::Unavailable,
@@ -203,8 +203,7 @@ impl Engine {
 
     pub(super) fn is_renewal(&self, row: &JobRow) -> bool {
         let catalog = self.catalog();
-        let kind = catalog.kind_id(&row.kind).and_then(|id| catalog.kind(id));
-        matches!(kind, Some(KindRef::Renewal(..)))
+        catalog.kind_id(&row.kind).is_some_and(|id| catalog.is_renewal(id))
     }
 
     fn told(name: Name, row: &JobRow, who: Option<&str>, next: Option<Timestamp>) {

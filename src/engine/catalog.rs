@@ -128,6 +128,12 @@ impl Catalog {
         self.kinds.get(&id)
     }
 
+    /// Whether a kind keeps a credential: such jobs go on as long as their account is configured.
+    #[must_use]
+    pub fn is_renewal(&self, id: KindId) -> bool {
+        matches!(self.kind(id), Some(KindRef::Renewal(..)))
+    }
+
     #[must_use]
     pub fn kind_id(&self, name: &str) -> Option<KindId> {
         self.kind_ids.get(name).copied()

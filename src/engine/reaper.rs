@@ -74,7 +74,7 @@ async fn reclaim(engine: &Engine, before: Option<Timestamp>) -> StoreResult<usiz
 }
 
 fn transition(engine: &Engine, job: &RunningJob, now: Timestamp) -> Transition {
-    let is_renewal = matches!(engine.catalog().kind(job.kind), Some(KindRef::Renewal(..)));
+    let is_renewal = engine.catalog().is_renewal(job.kind);
     let counters = JobCounters {
         errors: job.errors,
         max_errors: (!is_renewal).then_some(job.max_errors),

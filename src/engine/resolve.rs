@@ -6,8 +6,8 @@ use super::{Engine, actions::Refusal, children::Children};
 use crate::{
     credentials::vault::{self, Part},
     definition::FieldProblem,
-    store::{JobRow, JobSeq, Parentage, Settlement},
-    types::{Generation, JobState, Timestamp},
+    store::{JobRow, Parentage, Settlement},
+    types::{JobState, Timestamp},
 };
 
 impl Engine {
@@ -50,11 +50,10 @@ impl Engine {
         let chain = self.vault.chain(&salt);
         let settlement = Settlement {
             from: JobState::Dead,
-            args_rev: None,
             state: JobState::Completed,
             result: Some(vault::seal_json(&chain, row.id, Part::Result, response)),
             children,
-            ..unchanged(row.seq, row.generation, row, now)
+            ..unchanged(row, now)
         };
         if self.store.settle(vec![settlement]).await?.first() != Some(&true) {
             return Err(Refusal::State(format!("job {} changed meanwhile", row.id)));
@@ -66,10 +65,10 @@ impl Engine {
 }
 
 /// A settlement that changes nothing yet.
-fn unchanged(seq: JobSeq, generation: Generation, row: &JobRow, now: Timestamp) -> Settlement {
+fn unchanged(row: &JobRow, now: Timestamp) -> Settlement {
     Settlement {
-        seq,
-        generation,
+        seq: row.seq,
+        generation: row.generation,
         from: row.state,
         args_rev: None,
         now,

@@ -93,7 +93,7 @@ impl Settling<'_> {
     }
 
     pub(super) fn is_renewal(&self) -> bool {
-        matches!(self.catalog.kind(self.job.kind), Some(KindRef::Renewal(..)))
+        self.catalog.is_renewal(self.job.kind)
     }
 
     fn kind(&self) -> Option<&Arc<Kind>> {
