@@ -82,6 +82,9 @@ pub struct Asked {
     pub success: Option<Expr>,
     /// Whether the answer is a refused login, which is not tried again.
     pub refused_when: Option<Expr>,
+    /// Whether the answer may be a refused login (a provider that masks it as a 500): a few more
+    /// tries than a plain refusal, and then as one.
+    pub maybe_refused_when: Option<Expr>,
     pub value: Expr,
     /// A refresh token to keep for the next time, where the answer has one.
     pub refresh_token: Option<Expr>,

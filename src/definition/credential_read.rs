@@ -79,7 +79,16 @@ fn read_exchange(name: &str, table: &Table<'_>, common: &Common) -> Option<Excha
 fn read_way(table: &Table<'_>, scope: &Scope) -> Option<Way> {
     let answer = scope.clone().with_answer();
     if let Some(node) = table.get("given") {
-        for key in ["request", "value", "auth", "success", "refused_when", "refresh_token"] {
+        const ASKED: [&str; 7] = [
+            "request",
+            "value",
+            "auth",
+            "success",
+            "refused_when",
+            "maybe_refused_when",
+            "refresh_token",
+        ];
+        for key in ASKED {
             table.misplaced(key, "`given` is the value itself: nothing is asked");
         }
         let given = Template::read(&node, scope);
@@ -96,6 +105,7 @@ fn read_way(table: &Table<'_>, scope: &Scope) -> Option<Way> {
     let refresh_token = expr_at(table, "refresh_token", &answer);
     let success = expr_at(table, "success", &answer);
     let refused_when = expr_at(table, "refused_when", &answer);
+    let maybe_refused_when = expr_at(table, "maybe_refused_when", &answer);
     let lifetime = read_lifetime(table, Some(&answer));
     let (request, auth) = (request?, auth?);
     let refs = request.refs().into_iter().chain(auth.iter().flat_map(super::Auth::refs));
@@ -105,6 +115,7 @@ fn read_way(table: &Table<'_>, scope: &Scope) -> Option<Way> {
         auth,
         success: success?,
         refused_when: refused_when?,
+        maybe_refused_when: maybe_refused_when?,
         value: value?,
         refresh_token: refresh_token?,
     };

@@ -43,6 +43,10 @@ pub struct Kind {
     /// How to find out whether a request that may not be repeated was carried out.
     pub reconcile: Option<Reconcile>,
     pub then: Vec<Then>,
+    /// A secret of the account that a success of this kind changes on the provider's side.
+    pub sets: Option<SetsSecret>,
+    /// The result holds secrets: it is shown to those who may have credentials, and to no others.
+    pub secret_result: bool,
     pub max_errors: u32,
     /// The kind's, or the provider's.
     pub timeout: Duration,
@@ -110,4 +114,15 @@ pub struct Then {
     /// With its provider: `certn.report`.
     pub kind: String,
     pub args: BTreeMap<String, Expr>,
+}
+
+/// From now on the account's secret is what this job sent.
+#[derive(Debug)]
+pub struct SetsSecret {
+    /// The secret's name.
+    pub secret: String,
+    /// Whether this job changes the account's own; without it, always.
+    pub when: Option<Expr>,
+    /// The new secret, such as `args.pass`.
+    pub to: Expr,
 }

@@ -7,7 +7,7 @@ use super::{
     expr::{Expr, Template},
     kind::{
         DEFAULT_MAX_BODY, DEFAULT_MAX_DOWNLOAD, DEFAULT_MAX_ERRORS, Kind, Pages, Reconcile, Repeat,
-        Shape,
+        SetsSecret, Shape,
     },
     links::{Links, read_then},
     provider_read::Common,
@@ -85,6 +85,8 @@ pub(super) fn read_kind(
     let unique = read_unique(&table, shape_name, &arg_names);
     let repeat = read_repeat(&table, shape_name);
     let reconcile = read_reconcile(&table, shape_name, at, &scopes.answer);
+    let sets = optional(table.get("sets"), |node| read_sets(node, common, &scopes).map(Some));
+    let secret_result = optional(table.get("secret_result"), Node::boolean);
     let shape = shape_name.and_then(|name| read_shape(&table, name, &scopes));
     finish(table, shape_name);
     let (verdict, limits) = (verdict?, limits?);
@@ -104,6 +106,8 @@ pub(super) fn read_kind(
         retry_after: verdict.retry_after,
         reconcile: reconcile?,
         then: then?,
+        sets: sets?,
+        secret_result: secret_result?,
         max_errors: limits.max_errors,
         timeout: limits.timeout,
         max_body: limits.max_body,
@@ -246,6 +250,25 @@ fn read_reconcile(
         inner.finish();
         Some(Some(Reconcile { request: request?, found: found? }))
     })
+}
+
+fn read_sets(node: &Node<'_>, common: &Common, scopes: &Scopes) -> Option<SetsSecret> {
+    let table = node.table()?;
+    let secret = table.need("secret", "the name of the secret that changes, such as \"pass\"");
+    let secret = secret.and_then(|node| {
+        let name = node.text()?.to_owned();
+        let known = common.scope.names("secrets");
+        if !known.contains(&name.as_str()) {
+            node.problem(format!("`{name}` is not in [secrets]: use {}", one_of(&known)));
+            return None;
+        }
+        Some(name)
+    });
+    let to = table.need("to", "the new secret, such as \"args.pass\"");
+    let to = to.and_then(|node| Expr::read(&node, &scopes.request));
+    let when = expr_at(&table, "when", &scopes.request);
+    table.finish();
+    Some(SetsSecret { secret: secret?, when: when?, to: to? })
 }
 
 fn read_shape(table: &Table<'_>, name: ShapeName, scopes: &Scopes) -> Option<Shape> {

@@ -66,7 +66,7 @@ pub use credential::{
 pub use expr::{EvalError, Expr, RenderError, Template, Trouble};
 pub use kind::{
     DEFAULT_MAX_BODY, DEFAULT_MAX_DOWNLOAD, DEFAULT_MAX_ERRORS, Kind, Pages, Reconcile, Repeat,
-    Shape, Then,
+    SetsSecret, Shape, Then,
 };
 pub use provider::{
     BasicEncoding, DEFAULT_TIMEOUT, DEFAULT_TOLERANCE, Provider, SecretSpec, Signature,

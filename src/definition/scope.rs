@@ -47,6 +47,11 @@ impl Scope {
         self.with("response").with("body").with_names("http", ["status", "headers"])
     }
 
+    /// The attributes of a variable, where they are known beforehand.
+    pub(super) fn names(&self, root: &str) -> Vec<&str> {
+        self.roots.get(root).into_iter().flatten().flatten().map(String::as_str).collect()
+    }
+
     /// Reports unknown variables, filters and tests. Returns the variables, sorted, if all is well.
     pub(super) fn check(
         &self,
