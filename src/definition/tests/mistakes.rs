@@ -124,7 +124,7 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
     (
         CALL,
         "unti = \"1\"",
-        "acme.toml:6: jobs.k.unti: `unti` is not a key here: use args, auth, max_body, max_errors, pages, reconcile, repeat, request, retry_after, retry_when, shape, status, success, then, timeout or title",
+        "acme.toml:6: jobs.k.unti: `unti` is not a key here: use args, auth, max_body, max_errors, pages, reconcile, repeat, request, retry_after, retry_when, secret_result, sets, shape, status, success, then, timeout or title",
     ),
     (CALL, "until = \"true\"", "acme.toml:6: jobs.k.until: `until` belongs to shape follow"),
     (
@@ -227,5 +227,10 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
         "secrets = { a = \"A\" }\n",
         "auth = { bearer = \"a|b {{- secrets.a | nope -}}\" }",
         "acme.toml:4: auth.bearer: there is no filter `nope`",
+    ),
+    (
+        CALL,
+        "sets = { secret = \"pass\", to = \"'x'\" }",
+        "acme.toml:6: jobs.k.sets.secret: `pass` is not in [secrets]: use nothing (none are declared)",
     ),
 ];
