@@ -116,7 +116,8 @@ async fn a_refresh_token_is_used_while_it_lives_and_then_the_password() {
     assert_eq!(server.asked("/login"), 1);
     // The rotated one is durable before the token is used: a killed daemon goes on with it.
     server.set(|acme| acme.life = 3_600);
-    site.ok(&["token", "a", "--min-ttl", "1m"]);
+    until("a long-lived one", || site.run(&["token", "a", "--min-ttl", "1m"]).status.success())
+        .await;
     daemon.kill();
     let asked = server.asked("/refresh");
     server.set(|acme| acme.life = 2);

@@ -200,7 +200,7 @@ async fn password(State(acme): Shared, headers: HeaderMap, Json(body): Json<Valu
         if acme.keeps_password {
             return said(422, "too short");
         }
-        acme.pass = body["pass"].as_str().unwrap().to_owned();
+        body["pass"].as_str().unwrap().clone_into(&mut acme.pass);
         acme.tokens.clear();
         acme.refresh = None;
         acme.loses_reply
