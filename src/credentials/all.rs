@@ -61,6 +61,8 @@ impl Credentials {
     /// Why an account cannot send anything: a credential is missing and was not to be had.
     #[must_use]
     pub fn blocked(&self, queue: QueueId, now: Timestamp) -> Option<Unavailable> {
-        self.queues().get(&queue)?.values().find_map(|cell| cell.trouble(now))
+        let queues = self.queues();
+        let mut cells = queues.get(&queue)?.values().filter(|cell| cell.holds_account());
+        cells.find_map(|cell| cell.trouble(now))
     }
 }

@@ -13,11 +13,16 @@ use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub mod rotating;
+pub mod rotation;
+
+use self::rotation::Rotation;
 use super::{seal, vault::Vault};
 use crate::{
     policy::{
         codes::Code,
         renewal::{self, Life},
+        rotation::promise::earlier,
     },
     store::{CredentialRow, Hash16, QueueId, Store, StoreResult, StoredError},
     types::Timestamp,
@@ -34,6 +39,8 @@ struct Kept {
     value: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
+    #[serde(default, skip_serializing_if = "Rotation::is_empty")]
+    rotation: Rotation,
 }
 
 /// A value that a request may be sent with.
@@ -41,6 +48,7 @@ struct Kept {
 pub struct Held {
     pub value: SecretString,
     pub generation: i64,
+    /// The earlier of its expiry and its planned revocation.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -74,6 +82,11 @@ pub(super) struct State {
     pub(super) words: Option<String>,
     /// Fresh values in a row that a provider refused.
     distrust: u32,
+    rotation: Rotation,
+    /// While a successor is being published: when this value is revoked then.
+    retiring: Option<Timestamp>,
+    /// See [`Cell::stands_apart`].
+    apart: bool,
 }
 
 impl State {
@@ -84,11 +97,12 @@ impl State {
 
     pub(super) fn held(&self, now: Timestamp, min_ttl: Duration) -> Option<Held> {
         let value = self.value.clone()?;
-        let usable_until = self.life().map(Life::usable_until);
+        let planned_end = self.planned_end(now);
+        let usable_until = earlier(self.life().map(Life::usable_until), planned_end);
         renewal::may_hand_out(now, usable_until, min_ttl).then(|| Held {
             value,
             generation: self.row.as_ref().map_or(0, |row| row.generation),
-            expires_at: self.row.as_ref().and_then(|row| row.expires_at),
+            expires_at: earlier(self.row.as_ref().and_then(|row| row.expires_at), planned_end),
         })
     }
 }
@@ -104,6 +118,8 @@ pub struct Cell {
     changing: tokio::sync::Mutex<()>,
     /// Counts the ends of renewals, good and bad.
     ends: watch::Sender<u64>,
+    /// Counts the steps of rotations and revocations.
+    revocations: watch::Sender<u64>,
 }
 
 impl Cell {
@@ -123,6 +139,7 @@ impl Cell {
             {
                 state.value = kept.value.map(Into::into);
                 state.refresh_token = kept.refresh_token.map(Into::into);
+                state.rotation = kept.rotation;
             }
             state.words = row
                 .error
@@ -139,6 +156,7 @@ impl Cell {
             state: Mutex::new(state),
             changing: tokio::sync::Mutex::default(),
             ends: watch::channel(0).0,
+            revocations: watch::channel(0).0,
         }
     }
 
@@ -236,7 +254,7 @@ impl Cell {
         row.generation += 1;
         row.salt = seal::new_salt();
         row.value =
-            self.sealed(vault, &row, Some(&obtained.value), obtained.refresh_token.as_ref());
+            self.sealed(vault, &row, Some(&obtained.value), obtained.refresh_token.as_ref(), None);
         row.sent_at = Some(obtained.sent_at);
         row.expires_at = obtained.expires_at;
         row.renew_at = obtained.renew_at;
@@ -299,7 +317,7 @@ impl Cell {
         if row.generation != generation {
             return Ok(false);
         }
-        row.value = self.sealed(vault, &row, None, self.refresh_token().as_ref());
+        row.value = self.sealed(vault, &row, None, self.refresh_token().as_ref(), None);
         store.save_credential(row.clone()).await?;
         let mut state = self.state();
         state.value = None;
@@ -307,17 +325,24 @@ impl Cell {
         Ok(true)
     }
 
-    /// What the row keeps of a value and a refresh token.
+    fn secrets(&self) -> (Option<SecretString>, Option<SecretString>) {
+        let state = self.state();
+        (state.value.clone(), state.refresh_token.clone())
+    }
+
+    /// What the row keeps of a value, a refresh token, and a rotation (`None`: as it is).
     fn sealed(
         &self,
         vault: &Vault,
         row: &CredentialRow,
         value: Option<&SecretString>,
         refresh_token: Option<&SecretString>,
+        rotation: Option<&Rotation>,
     ) -> Option<Vec<u8>> {
         let text = |secret: &SecretString| secret.expose_secret().to_owned();
-        let kept = Kept { value: value.map(text), refresh_token: refresh_token.map(text) };
-        if kept.value.is_none() && kept.refresh_token.is_none() {
+        let rotation = rotation.cloned().unwrap_or_else(|| self.rotation());
+        let kept = Kept { value: value.map(text), refresh_token: refresh_token.map(text), rotation };
+        if kept.value.is_none() && kept.refresh_token.is_none() && kept.rotation.is_empty() {
             return None;
         }
         let clear = Zeroizing::new(serde_json::to_vec(&kept).unwrap_or_default());
