@@ -258,6 +258,7 @@ impl Cell {
         row.sent_at = Some(obtained.sent_at);
         row.expires_at = obtained.expires_at;
         row.renew_at = obtained.renew_at;
+        row.promised_until = None;
         (row.errors, row.error, row.refusals, row.secrets) = (0, None, 0, None);
         store.save_credential(row.clone()).await?;
         let generation = row.generation;

@@ -44,6 +44,9 @@ impl CredentialShape {
 pub struct Exchange {
     /// Never empty, in order of preference: the first whose needs are all there is used.
     pub ways: Vec<Way>,
+    /// Has the provider revoke a value (RFC 7009), which it refers to as `value`, when an operator
+    /// withdraws it. Without it, a withdrawn value is only dropped here.
+    pub revoke: Option<RequestTemplate>,
 }
 
 /// One way to come by a value.

@@ -17,7 +17,7 @@ use super::{
         SignatureScheme, Wakes, Webhook,
     },
     read::{Node, Place, Report, Table, is_name, one_of},
-    request::Auth,
+    request::{Auth, RequestTemplate},
     request_read::{all, optional, read_auth},
     scope::Scope,
 };
@@ -222,14 +222,21 @@ fn needed_credentials(spec: &CredentialSpec) -> Vec<String> {
                 Need::Credential(name) => Some(name.clone()),
                 Need::Secret(_) | Need::RefreshToken => None,
             });
-            names.collect()
+            let revoke = exchange.revoke.iter().flat_map(RequestTemplate::refs);
+            names.chain(credentials_of(revoke)).collect()
         }
         CredentialShape::Rotate(rotate) => {
             let auth = rotate.auth.iter().flat_map(Auth::refs);
-            let refs = rotate.create.refs().into_iter().chain(auth);
-            refs.filter_map(|name| name.strip_prefix("credentials.")).map(str::to_owned).collect()
+            let requests = [Some(&rotate.create), rotate.revoke.as_ref()];
+            let requests = requests.into_iter().chain([rotate.list.as_ref().map(|list| &list.request)]);
+            let refs = requests.flatten().flat_map(RequestTemplate::refs);
+            credentials_of(refs.chain(auth)).collect()
         }
     }
+}
+
+fn credentials_of<'a>(refs: impl Iterator<Item = &'a str>) -> impl Iterator<Item = String> {
+    refs.filter_map(|name| name.strip_prefix("credentials.")).map(str::to_owned)
 }
 
 fn read_kinds(

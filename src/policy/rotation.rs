@@ -84,11 +84,11 @@ impl Facts {
 }
 
 impl Retired {
-    /// Whether nothing needs to be known of it any more.
+    /// Whether nothing needs to be known of it any more, or nothing can be done about it.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         let hopeless = || self.revoke_at.map(|at| at.plus(HOPELESS));
-        self.expires_at.or_else(hopeless).is_some_and(|at| at <= now)
+        self.expires_at.or_else(hopeless).is_none_or(|at| at <= now)
     }
 
     fn due_at(&self, now: Timestamp) -> Option<Timestamp> {

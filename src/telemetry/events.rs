@@ -53,6 +53,10 @@ names! {
     CredentialAtRisk = "credential.at_risk", ERROR;
     CredentialPublished = "credential.published", INFO;
     CredentialRevoked = "credential.revoked", INFO;
+    /// A value out of use could not be revoked yet.
+    CredentialNotRevoked = "credential.not_revoked", WARN;
+    /// The provider has values that a create with a lost reply may have made.
+    CredentialOrphaned = "credential.orphaned", WARN;
     CredentialLockedOut = "credential.locked_out", ERROR;
     QueueGated = "queue.gated", WARN;
     QueueOpened = "queue.opened", INFO;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
 use super::{
@@ -115,20 +115,28 @@ impl Cell {
 
     /// A value as it is compared with others.
     #[must_use]
-    pub fn mark(vault: &Vault, value: &secrecy::SecretString) -> Mark {
+    pub fn mark(vault: &Vault, value: &SecretString) -> Mark {
         let hash = vault.hash("rotation", &[value.expose_secret().as_bytes()]);
         Mark::from_be_bytes(std::array::from_fn(|at| hash[at]))
+    }
+
+    /// All values that are kept.
+    #[must_use]
+    pub fn values(&self) -> Vec<SecretString> {
+        let state = self.state();
+        let rotation = &state.rotation;
+        let values = rotation.retired.iter().map(|one| &one.value);
+        let values = values.chain(rotation.candidate.as_ref().map(|one| &one.value));
+        values.chain(&state.value).cloned().collect()
     }
 
     /// Those of the provider's values that are known here.
     #[must_use]
     pub fn marks(&self, vault: &Vault) -> Vec<Mark> {
-        let state = self.state();
-        let rotation = &state.rotation;
-        let values = rotation.retired.iter().map(|one| &one.value);
-        let values = values.chain(rotation.candidate.as_ref().map(|one| &one.value));
-        let values = values.chain(&state.value).map(|value| Self::mark(vault, value));
-        values.chain(rotation.orphans.iter().map(|one| one.mark)).collect()
+        let mut marks: Vec<Mark> =
+            self.values().iter().map(|value| Self::mark(vault, value)).collect();
+        marks.extend(self.state().rotation.orphans.iter().map(|one| one.mark));
+        marks
     }
 
     /// One step: changes what is kept of the rotation, durably.
@@ -172,9 +180,8 @@ impl Cell {
         let mut row = self.row();
         // A provider that answers with the value that it gave before has not made another.
         let (old, refresh_token) = self.secrets();
-        let same = |other: &secrecy::SecretString| {
-            other.expose_secret() == candidate.value.expose_secret()
-        };
+        let same =
+            |other: &SecretString| other.expose_secret() == candidate.value.expose_secret();
         let old = old.filter(|old| !same(old));
         let revoke_at = revoke_at.filter(|_| plan.revocable && !rotation.unsure && old.is_some());
         rotation.retired.retain(|one| !same(&one.value));

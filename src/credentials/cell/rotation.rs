@@ -44,8 +44,8 @@ pub struct Intent {
     pub last_sent: Timestamp,
     /// How often the create may have been sent.
     pub sends: u32,
-    /// What the provider's list showed before.
-    pub known: Vec<Mark>,
+    /// What the provider's list showed before; `None` where it was not to be had.
+    pub known: Option<Vec<Mark>>,
 }
 
 /// A created value that is not yet published.

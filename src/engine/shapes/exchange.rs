@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A value of unknown life is looked at again so often; a 401 renews it at any time.
-const UNKNOWN_LIFE: Duration = Duration::from_hours(24);
+pub(super) const UNKNOWN_LIFE: Duration = Duration::from_hours(24);
 
 /// One renewal of one credential.
 #[derive(Debug)]
@@ -42,14 +42,15 @@ pub struct Renewal<'a> {
 }
 
 /// Why there is no new value.
-struct Trouble {
-    code: Code,
-    words: String,
-    refused: bool,
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) code: Code,
+    pub(super) words: String,
+    pub(super) refused: bool,
     /// Do not try before.
-    not_before: Option<Timestamp>,
+    pub(super) not_before: Option<Timestamp>,
     /// Ask the whole account to wait.
-    gate: bool,
+    pub(super) gate: bool,
 }
 
 impl Renewal<'_> {
@@ -136,6 +137,7 @@ impl Renewal<'_> {
             secret_answer: true,
             raw: false,
             repeat_never: false,
+            own_intent: false,
             follow: false,
             manner: Manner {
                 timeout: self.timeout,
@@ -240,14 +242,14 @@ impl Renewal<'_> {
     }
 }
 
-fn failed(code: Code, words: &str, at: Option<Timestamp>) -> Outcome {
+pub(super) fn failed(code: Code, words: &str, at: Option<Timestamp>) -> Outcome {
     Outcome {
         words: Some(words.to_owned()),
         ..Outcome::of(AttemptEnd::Failed { code, retry: Retry::Yes { counts_error: true }, at })
     }
 }
 
-fn trouble(stopped: Stopped, now: Timestamp) -> Trouble {
+pub(super) fn trouble(stopped: Stopped, now: Timestamp) -> Trouble {
     let plain =
         |code, words| Trouble { code, words, refused: false, not_before: None, gate: false };
     match stopped {
@@ -289,7 +291,7 @@ fn code_of(verdict: Verdict) -> Code {
 }
 
 /// A text that an answer must have.
-fn secret(answered: &Answered, expr: &Expr) -> Result<SecretString, Stopped> {
+pub(super) fn secret(answered: &Answered, expr: &Expr) -> Result<SecretString, Stopped> {
     match expr.eval_defined(&answered.vars)? {
         Value::String(text) if !text.trim().is_empty() => Ok(text.trim().to_owned().into()),
         _ => Err(Stopped::Verdict {
@@ -311,7 +313,7 @@ fn dated(
     Obtained { value, refresh_token, sent_at, expires_at, renew_at: None }
 }
 
-fn expiry(
+pub(super) fn expiry(
     value: &SecretString,
     sent_at: Timestamp,
     lifetime: &Lifetime,
@@ -320,10 +322,7 @@ fn expiry(
     use secrecy::ExposeSecret as _;
     let eval = |expr: &Option<Expr>| expr.as_ref().and_then(|expr| expr.eval(vars).ok());
     let seconds = eval(&lifetime.expires_in).and_then(|value| number(&value));
-    let at = eval(&lifetime.expires_at).and_then(|value| match &value {
-        Value::String(text) => text.parse().ok().or_else(|| number(&value).and_then(from_epoch)),
-        other => number(other).and_then(from_epoch),
-    });
+    let at = eval(&lifetime.expires_at).and_then(|value| time(&value));
     let rules: BTreeMap<u8, Option<renewal::Lifetime<'_>>> = BTreeMap::from([
         (0, seconds.map(renewal::Lifetime::ExpiresIn)),
         (1, at.map(renewal::Lifetime::At)),
@@ -331,6 +330,12 @@ fn expiry(
         (3, lifetime.ttl.map(renewal::Lifetime::Ttl)),
     ]);
     rules.into_values().flatten().find_map(|rule| renewal::expiry(sent_at, rule))
+}
+
+/// RFC 3339, or seconds since the epoch.
+pub(super) fn time(value: &Value) -> Option<Timestamp> {
+    let written = value.as_str().and_then(|text| text.parse().ok());
+    written.or_else(|| number(value).and_then(from_epoch))
 }
 
 fn number(value: &Value) -> Option<f64> {
