@@ -82,7 +82,7 @@ pub(super) struct State {
     pub(super) words: Option<String>,
     /// Fresh values in a row that a provider refused.
     distrust: u32,
-    rotation: Rotation,
+    pub(super) rotation: Rotation,
     /// While a successor is being published: when this value is revoked then.
     retiring: Option<Timestamp>,
     /// See [`Cell::stands_apart`].
@@ -342,7 +342,8 @@ impl Cell {
     ) -> Option<Vec<u8>> {
         let text = |secret: &SecretString| secret.expose_secret().to_owned();
         let rotation = rotation.cloned().unwrap_or_else(|| self.rotation());
-        let kept = Kept { value: value.map(text), refresh_token: refresh_token.map(text), rotation };
+        let kept =
+            Kept { value: value.map(text), refresh_token: refresh_token.map(text), rotation };
         if kept.value.is_none() && kept.refresh_token.is_none() && kept.rotation.is_empty() {
             return None;
         }

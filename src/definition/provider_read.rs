@@ -228,7 +228,8 @@ fn needed_credentials(spec: &CredentialSpec) -> Vec<String> {
         CredentialShape::Rotate(rotate) => {
             let auth = rotate.auth.iter().flat_map(Auth::refs);
             let requests = [Some(&rotate.create), rotate.revoke.as_ref()];
-            let requests = requests.into_iter().chain([rotate.list.as_ref().map(|list| &list.request)]);
+            let requests =
+                requests.into_iter().chain([rotate.list.as_ref().map(|list| &list.request)]);
             let refs = requests.flatten().flat_map(RequestTemplate::refs);
             credentials_of(refs.chain(auth)).collect()
         }

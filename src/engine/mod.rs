@@ -29,6 +29,7 @@ mod supply;
 mod telling;
 pub mod waiters;
 pub mod wake;
+mod withdraw;
 
 use std::{
     sync::{
@@ -38,6 +39,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::withdraw::Told;
 use self::{
     budgets::Budgets, catalog::Catalog, gates::Gates, running::Running, waiters::Waiters,
     wake::Wake,

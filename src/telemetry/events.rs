@@ -53,6 +53,8 @@ names! {
     CredentialAtRisk = "credential.at_risk", ERROR;
     CredentialPublished = "credential.published", INFO;
     CredentialRevoked = "credential.revoked", INFO;
+    /// An operator took a value out of use.
+    CredentialWithdrawn = "credential.withdrawn", INFO;
     /// A value out of use could not be revoked yet.
     CredentialNotRevoked = "credential.not_revoked", WARN;
     /// The provider has values that a create with a lost reply may have made.

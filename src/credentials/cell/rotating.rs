@@ -84,8 +84,8 @@ impl Cell {
     #[must_use]
     pub fn next_revocation(&self, now: Timestamp) -> Option<Timestamp> {
         let state = self.state();
-        let live = state.rotation.retired.iter().filter(|one| !one.facts().is_over(now));
-        live.filter_map(|one| one.retry_at.max(one.revoke_at)).min()
+        let live = state.rotation.retired_at(now);
+        live.filter_map(|one| Some(one.revoke_at?.max(one.retry_at.unwrap_or(now)))).min()
     }
 
     /// This credential is no one's own way in: while it is missing, the account's other requests
@@ -180,8 +180,7 @@ impl Cell {
         let mut row = self.row();
         // A provider that answers with the value that it gave before has not made another.
         let (old, refresh_token) = self.secrets();
-        let same =
-            |other: &SecretString| other.expose_secret() == candidate.value.expose_secret();
+        let same = |other: &SecretString| other.expose_secret() == candidate.value.expose_secret();
         let old = old.filter(|old| !same(old));
         let revoke_at = revoke_at.filter(|_| plan.revocable && !rotation.unsure && old.is_some());
         rotation.retired.retain(|one| !same(&one.value));

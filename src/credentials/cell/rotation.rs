@@ -102,6 +102,26 @@ impl Rotation {
         self.orphans.retain(|one| !one.is_over(now));
     }
 
+    pub(in crate::credentials) fn stage(&self) -> Option<&'static str> {
+        match (&self.candidate, &self.intent) {
+            (Some(_), _) => Some("verifying"),
+            (None, Some(_)) => Some("creating"),
+            (None, None) => None,
+        }
+    }
+
+    /// Those that may still be valid.
+    pub(in crate::credentials) fn retired_at(
+        &self,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Retired> {
+        self.retired.iter().filter(move |one| !one.facts().is_over(now))
+    }
+
+    pub(in crate::credentials) fn orphans_at(&self, now: Timestamp) -> usize {
+        self.orphans.iter().filter(|one| !one.is_over(now)).count()
+    }
+
     #[must_use]
     pub fn overlap(&self) -> Duration {
         Duration::from_millis(u64::try_from(self.overlap_ms).unwrap_or(0))

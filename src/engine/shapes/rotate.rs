@@ -192,8 +192,7 @@ impl<'a> Rotating<'a> {
         };
         let (lifetime, sent_at) = (&self.rotate.lifetime, answered.sent_at);
         let expires_at = expiry(&value, sent_at, lifetime, &answered.vars);
-        let candidate =
-            Candidate { value, sent_at, expires_at, unsure: false, verify_failures: 0 };
+        let candidate = Candidate { value, sent_at, expires_at, unsure: false, verify_failures: 0 };
         self.keep(candidate, now, vec![], 1).await
     }
 
@@ -292,7 +291,9 @@ impl<'a> Rotating<'a> {
                 let verdict = Verdict::RetryFew { code: Code::Unsuccessful };
                 Stopped::Verdict { verdict, words: words.to_owned() }
             }
-            Err(stopped @ (Stopped::Asked | Stopped::LostClaim)) => return self.stop(stopped).await,
+            Err(stopped @ (Stopped::Asked | Stopped::LostClaim)) => {
+                return self.stop(stopped).await;
+            }
             Err(stopped) => stopped,
         };
         let failed = |rotation: &mut Rotation| {

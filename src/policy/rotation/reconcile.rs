@@ -30,12 +30,7 @@ pub struct Doubt<'a> {
 /// Where in the list that stands which the creates may have made, the newest first: neither known
 /// from before nor `ours` already, not expired, and of their time where the provider tells it.
 #[must_use]
-pub fn newcomers(
-    entries: &[Entry],
-    ours: &[Mark],
-    doubt: Doubt<'_>,
-    now: Timestamp,
-) -> Vec<usize> {
+pub fn newcomers(entries: &[Entry], ours: &[Mark], doubt: Doubt<'_>, now: Timestamp) -> Vec<usize> {
     let (from, to) = (doubt.first_sent.minus(SKEW), doubt.last_sent.plus(SKEW));
     let new = |entry: &Entry| {
         !doubt.known.contains(&entry.mark)
