@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod oauth;
+pub mod tokens;
 
 use std::time::Duration;
 
