@@ -46,7 +46,7 @@ pub struct Exchange {
     pub ways: Vec<Way>,
     /// Has the provider revoke a value (RFC 7009), which it refers to as `value`, when an operator
     /// withdraws it. Without it, a withdrawn value is only dropped here.
-    pub revoke: Option<RequestTemplate>,
+    pub revoke: Option<Box<RequestTemplate>>,
 }
 
 /// One way to come by a value.

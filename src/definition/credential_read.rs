@@ -73,7 +73,7 @@ fn read_exchange(name: &str, table: &Table<'_>, common: &Common) -> Option<Excha
         table.problem(format!("`credentials.{name}` is needed to obtain itself"));
         return None;
     }
-    let revoke = revoke?;
+    let revoke = revoke?.map(Box::new);
     Some(Exchange { ways, revoke }).filter(|exchange| !exchange.ways.is_empty())
 }
 

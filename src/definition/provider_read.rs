@@ -222,7 +222,7 @@ fn needed_credentials(spec: &CredentialSpec) -> Vec<String> {
                 Need::Credential(name) => Some(name.clone()),
                 Need::Secret(_) | Need::RefreshToken => None,
             });
-            let revoke = exchange.revoke.iter().flat_map(RequestTemplate::refs);
+            let revoke = exchange.revoke.iter().flat_map(|request| request.refs());
             names.chain(credentials_of(revoke)).collect()
         }
         CredentialShape::Rotate(rotate) => {

@@ -271,7 +271,7 @@ impl<'a> Opened<'a> {
 /// What an operator has withdrawn is revoked first, if the definition can.
 async fn run_exchange(mut renewal: Renewal<'_>) -> (Outcome, Option<Taken>) {
     let Renewal { account, cell, exchange, timeout, .. } = renewal;
-    let Some(request) = &exchange.revoke else {
+    let Some(request) = exchange.revoke.as_deref() else {
         return (renewal.attempt().await, renewal.sender.permit);
     };
     let revoking = Revoking { account, cell, request, auth: None, timeout };

@@ -125,6 +125,7 @@ impl Engine {
         };
         engine.ensure_renewals().await?;
         engine.forgive_changed_secrets().await?;
+        engine.resume_withdrawals().await?;
         Ok(Arc::new(engine))
     }
 

@@ -6,6 +6,7 @@ use super::{Engine, actions::Refusal};
 use crate::{
     credentials::cell::Cell,
     definition::CredentialShape,
+    store::StoreResult,
     telemetry::events::{Event, Name, emit},
     types::Generation,
 };
@@ -48,12 +49,11 @@ impl Engine {
         let revocable = self.can_revoke(account, name);
         let now = self.clock.wall();
         let withdrawn = cell.withdraw(&*self.store, &self.vault, now, revocable).await?;
-        let detail = match revocable {
-            true => "withdrawn: it is out of use here, and being revoked at the provider",
-            false => {
-                "withdrawn: it is out of use here, and valid at the provider until it expires, for \
-                 the definition has no `revoke`"
-            }
+        let detail = if revocable {
+            "withdrawn: it is out of use here, and being revoked at the provider"
+        } else {
+            "withdrawn: it is out of use here, and valid at the provider until it expires, for the \
+             definition has no `revoke`"
         };
         if withdrawn.had_value {
             emit(
@@ -75,6 +75,18 @@ impl Engine {
             (true, true) => Ok(Told::Nothing),
             (true, false) => self.revoked(&cell, &withdrawn.generations).await,
         }
+    }
+
+    /// What was withdrawn or asked for, and not acted on before the daemon ended, is due now.
+    pub(super) async fn resume_withdrawals(&self) -> StoreResult<()> {
+        let now = self.clock.wall();
+        for cell in self.credentials.all() {
+            let revoke = cell.next_revocation(now).is_some_and(|at| at <= now);
+            if revoke || (cell.generation() > 0 && cell.renew_at().is_none()) {
+                self.wake_renewal(cell.queue, &cell.name).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits, not for long, until the provider has revoked these.

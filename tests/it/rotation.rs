@@ -224,6 +224,36 @@ async fn what_cannot_be_verified_is_used_only_if_nothing_else_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_broken_does_not_keep_readers_waiting_forever() {
+    let tokens = Tokens::start(LONG).await;
+    tokens.fault("list", [Some(Fault::Status(500)); 16]);
+    let site = tokens.site("0s");
+    let mut daemon = site.start();
+    let line = daemon.wait_for("credential.published");
+    assert!(line.contains("unverified"), "{line}");
+    assert!(tokens.is_valid(&text(&value(&site))));
+    assert_eq!(tokens.created(), 1);
+}
+
+#[cfg(feature = "crash-points")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_outlives_the_daemon() {
+    let tokens = Tokens::start(LONG).await;
+    let site = tokens.site("5m");
+    site.start().wait_for("credential.published");
+    // The provider is told; that it was is not on disk when the daemon is killed.
+    let daemon = site.start_to_crash_at("rotation_revoked");
+    let first = value(&site);
+    site.run(&["credentials", "revoke", NAME]);
+    daemon.crashed();
+    let mut daemon = site.start();
+    daemon.wait_for("credential.revoked");
+    daemon.wait_for("credential.published");
+    assert_ne!(text(&value(&site)), text(&first));
+    assert_eq!(tokens.created(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_that_fails_is_tried_again_and_holds_nothing_up() {
     let tokens = Tokens::start(Duration::from_secs(8)).await;
     let fails = [Some(Fault::Status(500)), Some(Fault::LostReply)];

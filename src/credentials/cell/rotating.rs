@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{
     super::{seal, vault::Vault},
     Cell, State,
-    rotation::{Retired, Rotation},
+    rotation::{Candidate, Retired, Rotation},
 };
 use crate::{
     clock::Clock,
@@ -20,7 +20,7 @@ use crate::{
             reconcile::Mark,
         },
     },
-    store::{Store, StoreResult},
+    store::{CredentialRow, Store, StoreResult},
     types::Timestamp,
 };
 
@@ -39,6 +39,19 @@ pub struct Published {
     pub generation: i64,
     /// When the value before it is revoked, if it is.
     pub revoke_at: Option<Timestamp>,
+}
+
+impl Plan {
+    /// The row of a published candidate, but for what is sealed in it.
+    fn apply(&self, row: &mut CredentialRow, candidate: &Candidate) {
+        row.generation += 1;
+        row.salt = seal::new_salt();
+        (row.sent_at, row.expires_at) = (Some(candidate.sent_at), candidate.expires_at);
+        row.renew_at = Some(self.renew_at);
+        row.promised_until = (self.revocable && !candidate.unsure)
+            .then(|| promise::planned_until(self.renew_at, self.overlap, row.expires_at));
+        (row.errors, row.error, row.refusals, row.secrets) = (0, None, 0, None);
+    }
 }
 
 impl State {
@@ -69,7 +82,7 @@ impl Cell {
             renew_at: state.row.as_ref().and_then(|row| row.renew_at),
             retry_at: state.retry_at.filter(|at| now < *at),
             in_doubt_since: rotation.intent.as_ref().map(|intent| intent.last_sent),
-            candidate: rotation.candidate.as_ref().map(super::rotation::Candidate::facts),
+            candidate: rotation.candidate.as_ref().map(Candidate::facts),
             retired: rotation.retired.iter().map(Retired::facts).collect(),
             can_list,
         }
@@ -86,6 +99,12 @@ impl Cell {
         let state = self.state();
         let live = state.rotation.retired_at(now);
         live.filter_map(|one| Some(one.revoke_at?.max(one.retry_at.unwrap_or(now)))).min()
+    }
+
+    /// When the next value is planned; `None`: now.
+    #[must_use]
+    pub fn renew_at(&self) -> Option<Timestamp> {
+        self.state().row.as_ref()?.renew_at
     }
 
     /// This credential is no one's own way in: while it is missing, the account's other requests
@@ -178,37 +197,19 @@ impl Cell {
         let Some(candidate) = rotation.candidate.take() else { return Ok(None) };
         let (now, revoke_at) = self.retire(clock);
         let mut row = self.row();
-        // A provider that answers with the value that it gave before has not made another.
         let (old, refresh_token) = self.secrets();
+        // A provider that answers with the value that it gave before has not made another.
         let same = |other: &SecretString| other.expose_secret() == candidate.value.expose_secret();
         let old = old.filter(|old| !same(old));
         let revoke_at = revoke_at.filter(|_| plan.revocable && !rotation.unsure && old.is_some());
         rotation.retired.retain(|one| !same(&one.value));
-        rotation.retired.extend(old.map(|value| Retired {
-            value,
-            generation: row.generation,
-            expires_at: row.expires_at,
-            revoke_at,
-            tries: 0,
-            retry_at: None,
-        }));
+        rotation.retired.extend(old.map(|value| retired(value, &row, revoke_at)));
         rotation.prune(now);
         rotation.set_overlap(plan.overlap);
         rotation.unsure = candidate.unsure;
-        row.generation += 1;
-        row.salt = seal::new_salt();
-        (row.sent_at, row.expires_at) = (Some(candidate.sent_at), candidate.expires_at);
-        row.renew_at = Some(plan.renew_at);
-        row.promised_until = (plan.revocable && !candidate.unsure)
-            .then(|| promise::planned_until(plan.renew_at, plan.overlap, row.expires_at));
-        (row.errors, row.error, row.refusals, row.secrets) = (0, None, 0, None);
-        row.value = self.sealed(
-            vault,
-            &row,
-            Some(&candidate.value),
-            refresh_token.as_ref(),
-            Some(&rotation),
-        );
+        plan.apply(&mut row, &candidate);
+        let value = Some(&candidate.value);
+        row.value = self.sealed(vault, &row, value, refresh_token.as_ref(), Some(&rotation));
         let saved = store.save_credential(row.clone()).await;
         let mut state = self.state();
         state.retiring = None;
@@ -247,14 +248,7 @@ impl Cell {
         let mut row = self.row();
         let (old, _) = self.secrets();
         let had_value = old.is_some();
-        rotation.retired.extend(old.map(|value| Retired {
-            value,
-            generation: row.generation,
-            expires_at: row.expires_at,
-            revoke_at: None,
-            tries: 0,
-            retry_at: None,
-        }));
+        rotation.retired.extend(old.map(|value| retired(value, &row, None)));
         for one in &mut rotation.retired {
             (one.revoke_at, one.retry_at) = (revocable.then_some(now), None);
         }
@@ -282,6 +276,12 @@ impl Cell {
     pub fn revocations(&self) -> watch::Receiver<u64> {
         self.revocations.subscribe()
     }
+}
+
+/// The value in hand, out of use from now on.
+fn retired(value: SecretString, row: &CredentialRow, revoke_at: Option<Timestamp>) -> Retired {
+    let (generation, expires_at) = (row.generation, row.expires_at);
+    Retired { value, generation, expires_at, revoke_at, tries: 0, retry_at: None }
 }
 
 /// What a person's word took out of use.

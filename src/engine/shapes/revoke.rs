@@ -70,16 +70,15 @@ impl Revoking<'_> {
                 return Ok(());
             };
             match self.one(sender, index).await {
-                Ok(()) => {}
                 Err(Halt::Released) => return Err(Outcome::of(AttemptEnd::Released)),
                 Err(Halt::Trouble(trouble)) if trouble.gate => {
                     return Err(gated(&trouble, now));
                 }
-                // It has told of it, and will be tried again.
                 Err(Halt::Trouble(trouble)) if trouble.code == Code::Internal => {
                     return Err(failed(trouble.code, &trouble.words, None));
                 }
-                Err(Halt::Trouble(_)) => {}
+                // One that failed has told of it, and will be tried again.
+                Ok(()) | Err(Halt::Trouble(_)) => {}
             }
         }
     }

@@ -29,8 +29,8 @@ fn fresh() -> Facts {
     }
 }
 
-fn candidate(failures: u32) -> Option<Candidate> {
-    Some(Candidate { usable_until: Some(at(500)), failures })
+fn candidate(failures: u32) -> Candidate {
+    Candidate { usable_until: Some(at(500)), failures }
 }
 
 fn retired(revoke_at: i64) -> Retired {
@@ -42,7 +42,7 @@ fn a_successor_is_made_in_time_and_in_order() {
     let due = Facts { renew_at: Some(NOW), ..fresh() };
     let none = Facts { can_list: true, ..Facts::default() };
     let doubtful = Facts { in_doubt_since: Some(at(-5)), ..due.clone() };
-    let made = Facts { candidate: candidate(0), ..due.clone() };
+    let made = Facts { candidate: Some(candidate(0)), ..due.clone() };
     let expired = Some(Candidate { usable_until: Some(NOW), failures: 0 });
     let table = [
         ("nothing to do", fresh(), Step::Wait(at(100))),
@@ -75,20 +75,24 @@ fn a_successor_is_made_in_time_and_in_order() {
         ),
         (
             "it is looked for again",
-            Facts { candidate: candidate(3), retry_at: Some(at(2)), ..made.clone() },
+            Facts { candidate: Some(candidate(3)), retry_at: Some(at(2)), ..made.clone() },
             Step::Wait(at(2)),
         ),
         (
             "at the latest when it is needed",
-            Facts { candidate: candidate(3), retry_at: Some(at(900)), ..made.clone() },
+            Facts { candidate: Some(candidate(3)), retry_at: Some(at(900)), ..made.clone() },
             Step::Wait(at(200)),
         ),
         (
             "nothing else is left",
-            Facts { candidate: candidate(1), retry_at: Some(at(2)), ..none.clone() },
+            Facts { candidate: Some(candidate(1)), retry_at: Some(at(2)), ..none.clone() },
             Step::Publish { verified: false },
         ),
-        ("but it is looked for once", Facts { candidate: candidate(0), ..none }, Step::Verify),
+        (
+            "but it is looked for once",
+            Facts { candidate: Some(candidate(0)), ..none },
+            Step::Verify,
+        ),
         ("it expired", Facts { candidate: expired, ..made }, Step::Drop),
     ];
     for (why, facts, expected) in table {
