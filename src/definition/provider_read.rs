@@ -17,7 +17,7 @@ use super::{
         SignatureScheme, Wakes, Webhook,
     },
     read::{Node, Place, Report, Table, is_name, one_of},
-    request::{Auth, RequestTemplate},
+    request::Auth,
     request_read::{all, optional, read_auth},
     scope::Scope,
 };
@@ -223,21 +223,11 @@ fn needed_credentials(spec: &CredentialSpec) -> Vec<String> {
                 Need::Secret(_) | Need::RefreshToken => None,
             });
             let revoke = exchange.revoke.iter().flat_map(|request| request.refs());
-            names.chain(credentials_of(revoke)).collect()
+            let revoked = revoke.filter_map(|name| name.strip_prefix("credentials."));
+            names.chain(revoked.map(str::to_owned)).collect()
         }
-        CredentialShape::Rotate(rotate) => {
-            let auth = rotate.auth.iter().flat_map(Auth::refs);
-            let requests = [Some(&rotate.create), rotate.revoke.as_ref()];
-            let requests =
-                requests.into_iter().chain([rotate.list.as_ref().map(|list| &list.request)]);
-            let refs = requests.flatten().flat_map(RequestTemplate::refs);
-            credentials_of(refs.chain(auth)).collect()
-        }
+        CredentialShape::Rotate(rotate) => rotate.credentials().map(str::to_owned).collect(),
     }
-}
-
-fn credentials_of<'a>(refs: impl Iterator<Item = &'a str>) -> impl Iterator<Item = String> {
-    refs.filter_map(|name| name.strip_prefix("credentials.")).map(str::to_owned)
 }
 
 fn read_kinds(

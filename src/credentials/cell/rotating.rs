@@ -7,12 +7,13 @@ use tokio::sync::watch;
 
 use super::{
     super::{seal, vault::Vault},
-    Cell, State,
+    Cell, Origin, State,
     rotation::{Candidate, Retired, Rotation},
 };
 use crate::{
     clock::Clock,
     policy::{
+        codes::Code,
         renewal::Life,
         rotation::{
             Facts,
@@ -50,11 +51,17 @@ impl Plan {
         row.renew_at = Some(self.renew_at);
         row.promised_until = (self.revocable && !candidate.unsure)
             .then(|| promise::planned_until(self.renew_at, self.overlap, row.expires_at));
-        (row.errors, row.error, row.refusals, row.secrets) = (0, None, 0, None);
+        (row.errors, row.error, row.secrets) = (0, None, None);
     }
 }
 
 impl State {
+    /// The last try failed for want of another credential: it may have come at any time.
+    fn waits_for_another(&self) -> bool {
+        let error = self.row.as_ref().filter(|row| row.errors > 0).and_then(|r| r.error.as_ref());
+        error.is_some_and(|error| error.code == Code::Held.text())
+    }
+
     /// What the readers of the value in hand are promised, where it is a rotated one.
     pub(super) fn promise(&self) -> Option<Promise> {
         let row = self.row.as_ref()?;
@@ -80,7 +87,7 @@ impl Cell {
         Facts {
             usable_until: state.value.as_ref().map(|_| life),
             renew_at: state.row.as_ref().and_then(|row| row.renew_at),
-            retry_at: state.retry_at.filter(|at| now < *at),
+            retry_at: state.retry_at.filter(|at| now < *at && !state.waits_for_another()),
             in_doubt_since: rotation.intent.as_ref().map(|intent| intent.last_sent),
             candidate: rotation.candidate.as_ref().map(Candidate::facts),
             retired: rotation.retired.iter().map(Retired::facts).collect(),
@@ -107,15 +114,17 @@ impl Cell {
         self.state().row.as_ref()?.renew_at
     }
 
-    /// This credential is no one's own way in: while it is missing, the account's other requests
-    /// may go on.
-    pub fn stands_apart(&self) {
-        self.state().apart = true;
+    /// A request for it was answered.
+    pub fn served(&self) {
+        self.state().turned_away = 0;
     }
 
-    /// Whether requests of its account that do not name it must wait while it is missing.
-    pub(in crate::credentials) fn holds_account(&self) -> bool {
-        !self.state().apart
+    /// The credential that a request for it was sent with was refused, and another is on its way.
+    /// How often that happened in a row.
+    pub fn turned_away(&self) -> u32 {
+        let mut state = self.state();
+        state.turned_away = state.turned_away.saturating_add(1);
+        state.turned_away
     }
 
     /// Whether no value can ever live so long after it was handed out.
@@ -172,8 +181,8 @@ impl Cell {
         rotation.prune(now);
         let mut row = self.row();
         let (value, refresh_token) = self.secrets();
-        row.value =
-            self.sealed(vault, &row, value.as_ref(), refresh_token.as_ref(), Some(&rotation));
+        let kept = (value.as_ref(), refresh_token.as_ref(), self.state().origin);
+        row.value = self.sealed_with(vault, &row, kept, rotation.clone());
         store.save_credential(row.clone()).await?;
         let mut state = self.state();
         state.row = Some(row);
@@ -208,14 +217,15 @@ impl Cell {
         rotation.set_overlap(plan.overlap);
         rotation.unsure = candidate.unsure;
         plan.apply(&mut row, &candidate);
-        let value = Some(&candidate.value);
-        row.value = self.sealed(vault, &row, value, refresh_token.as_ref(), Some(&rotation));
+        let origin = Origin { relative: candidate.relative, ..Origin::default() };
+        let kept = (Some(&candidate.value), refresh_token.as_ref(), origin);
+        row.value = self.sealed_with(vault, &row, kept, rotation.clone());
         let saved = store.save_credential(row.clone()).await;
         let mut state = self.state();
         state.retiring = None;
         saved?;
         let published = Published { generation: row.generation, revoke_at };
-        state.value = Some(candidate.value);
+        (state.value, state.origin) = (Some(candidate.value), origin);
         (state.retry_at, state.words) = (None, None);
         state.row = Some(row);
         state.rotation = rotation;
@@ -254,7 +264,8 @@ impl Cell {
         }
         rotation.prune(now);
         row.renew_at = None;
-        row.value = self.sealed(vault, &row, None, None, Some(&rotation));
+        row.value =
+            self.sealed_with(vault, &row, (None, None, Origin::default()), rotation.clone());
         store.save_credential(row.clone()).await?;
         let generations = rotation.retired.iter().map(|one| one.generation).collect();
         let mut state = self.state();

@@ -55,6 +55,9 @@ pub struct Candidate {
     pub value: SecretString,
     pub sent_at: Timestamp,
     pub expires_at: Option<Timestamp>,
+    /// Its expiry was told as a duration.
+    #[serde(default)]
+    pub relative: bool,
     /// Found among several new ones: it may be somebody else's.
     #[serde(default)]
     pub unsure: bool,

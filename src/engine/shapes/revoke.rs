@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Outcome,
-    exchange::{Trouble, failed, trouble},
+    exchange::{Trouble, failed, trouble, waits},
 };
 use crate::{
     crash,
@@ -13,8 +13,9 @@ use crate::{
         Cell,
         rotation::{Retired, Rotation},
     },
-    definition::{Auth, DEFAULT_MAX_BODY, RequestTemplate},
+    definition::{Auth, DEFAULT_MAX_BODY, RequestTemplate, Vars},
     engine::{
+        answer::Answered,
         catalog::Account,
         sender::{Ask, Sender, Stopped},
     },
@@ -37,17 +38,36 @@ use crate::{
 pub(super) enum Halt {
     /// The attempt is to stop: what is recorded says where to go on.
     Released,
+    /// Another credential has to come first.
+    Waits(String),
     Trouble(Trouble),
 }
 
 impl From<StoreError> for Halt {
     fn from(error: StoreError) -> Self {
-        Self::Trouble(internal(error.to_string()))
+        Self::Trouble(Trouble::new(Code::Internal, error.to_string()))
     }
 }
 
-pub(super) fn internal(words: String) -> Trouble {
-    Trouble { code: Code::Internal, words, refused: false, not_before: None, gate: false }
+/// Sends a request for a credential. The credential that it goes with may have been dropped for a
+/// 401; if that happens again with the next one, it is a failure and no wait.
+pub(super) async fn send(
+    sender: &mut Sender<'_>,
+    cell: &Cell,
+    ask: Ask<'_>,
+    vars: &Vars,
+) -> Result<Answered, Stopped> {
+    match sender.send(ask, vars, None).await {
+        Ok(answered) => {
+            cell.served();
+            Ok(answered)
+        }
+        Err(Stopped::Waits(_)) if sender.sent && cell.turned_away() > 1 => {
+            let words = "the provider refuses requests with a fresh credential".to_owned();
+            Err(Stopped::Unauthorized { words })
+        }
+        Err(stopped) => Err(stopped),
+    }
 }
 
 /// How revocations are sent.
@@ -71,6 +91,7 @@ impl Revoking<'_> {
             };
             match self.one(sender, index).await {
                 Err(Halt::Released) => return Err(Outcome::of(AttemptEnd::Released)),
+                Err(Halt::Waits(words)) => return Err(waits(words, now)),
                 Err(Halt::Trouble(trouble)) if trouble.gate => {
                     return Err(gated(&trouble, now));
                 }
@@ -89,13 +110,14 @@ impl Revoking<'_> {
             return Ok(());
         };
         sender.secret_args.push(retired.value.clone());
-        let vars = self.account.vars().value(&retired.value);
-        let sent = sender.send(self.ask(), &vars, None).await;
+        let vars = sender.engine.vars(self.account).value(&retired.value);
+        let sent = send(sender, self.cell, self.ask(), &vars).await;
         crash::point("rotation_revoked");
         match sent {
             Ok(_) => self.gone(sender, &retired).await,
             Err(stopped) if is_gone(&stopped) => self.gone(sender, &retired).await,
             Err(Stopped::Asked | Stopped::LostClaim) => Err(Halt::Released),
+            Err(Stopped::Waits(words)) => Err(Halt::Waits(words)),
             Err(stopped) => {
                 let now = sender.engine.clock.wall();
                 self.later(sender, &retired, trouble(stopped, now), now).await
@@ -165,6 +187,7 @@ impl Revoking<'_> {
             retry_when: None,
             retry_after: None,
             refused_when: None,
+            maybe_refused_when: None,
             status: None,
             secret_answer: true,
             raw: false,

@@ -7,15 +7,16 @@ mod list;
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Outcome,
-    exchange::{Trouble, UNKNOWN_LIFE, failed, trouble},
-    revoke::{Halt, Revoking, gated},
+    Outcome, PERSON,
+    exchange::{self, Trouble, UNKNOWN_LIFE, failed, trouble, waits},
+    revoke::{Halt, Revoking, gated, send},
 };
 use crate::{
     crash,
     credentials::cell::{Cell, Failure, rotating::Plan, rotation::Rotation},
     definition::{DEFAULT_MAX_BODY, RequestTemplate, Rotate},
     engine::{
+        answer::Answered,
         catalog::Account,
         sender::{Ask, Sender, Stopped},
     },
@@ -46,7 +47,6 @@ pub struct Rotating<'a> {
 
 impl<'a> Rotating<'a> {
     pub async fn attempt(&mut self) -> Outcome {
-        self.cell.stands_apart();
         self.sender.secret_args.extend(self.cell.values());
         let engine = self.sender.engine;
         let mut last: Option<Trouble> = None;
@@ -65,12 +65,15 @@ impl<'a> Rotating<'a> {
             match self.make(step, now).await {
                 Ok(()) => {}
                 Err(Halt::Released) => return Outcome::of(AttemptEnd::Released),
+                Err(Halt::Waits(words)) => return waits(words, engine.clock.wall()),
                 Err(Halt::Trouble(trouble)) if trouble.gate => {
                     return gated(&trouble, engine.clock.wall());
                 }
-                // The store is in trouble: nothing of this is on disk, so nothing goes on.
-                Err(Halt::Trouble(trouble)) if trouble.code == Code::Internal => {
-                    return failed(trouble.code, &trouble.words, None);
+                // The store is in trouble, or there is nothing to send with: nothing else goes on.
+                Err(Halt::Trouble(trouble))
+                    if matches!(trouble.code, Code::Internal | Code::Held) =>
+                {
+                    return failed(trouble.code, &trouble.words, trouble.not_before);
                 }
                 Err(Halt::Trouble(trouble)) => last = Some(trouble),
             }
@@ -167,6 +170,7 @@ impl<'a> Rotating<'a> {
             },
         );
         engine.wake.ready(self.account.queue);
+        engine.wake_dependents(self.account, &self.cell.name).await?;
         Ok(())
     }
 
@@ -181,6 +185,7 @@ impl<'a> Rotating<'a> {
             retry_when: None,
             retry_after: None,
             refused_when: None,
+            maybe_refused_when: None,
             status: None,
             secret_answer: true,
             raw: false,
@@ -205,10 +210,23 @@ impl<'a> Rotating<'a> {
         Ok(self.cell.rotate(&*engine.store, &engine.vault, now, change).await?)
     }
 
+    async fn send(&mut self, ask: Ask<'_>) -> Result<Answered, Stopped> {
+        let vars = self.sender.engine.vars(self.account);
+        send(&mut self.sender, self.cell, ask, &vars).await
+    }
+
     async fn stop<T>(&self, stopped: Stopped) -> Result<T, Halt> {
+        let now = self.sender.engine.clock.wall();
         match stopped {
             Stopped::Asked | Stopped::LostClaim => Err(Halt::Released),
-            stopped => self.give_up(trouble(stopped, self.sender.engine.clock.wall())).await,
+            Stopped::Waits(words) => Err(Halt::Waits(words)),
+            Stopped::Credential(other) => {
+                // Looked at again soon: a person may have mended it.
+                let soon = now.plus(PERSON);
+                let not_before = Some(other.retry_at.map_or(soon, |at| at.min(soon)));
+                self.give_up(Trouble { not_before, ..Trouble::new(Code::Held, other.detail) }).await
+            }
+            stopped => self.give_up(trouble(stopped, now)).await,
         }
     }
 
@@ -224,18 +242,10 @@ impl<'a> Rotating<'a> {
             code: trouble.code,
             words: &trouble.words,
             retry_at: Some(retry_at),
-            refused: None,
+            secrets: self.account.fingerprint,
         };
         self.cell.fail(&*engine.store, &engine.vault, failure).await?;
-        emit(
-            Name::CredentialRenewalFailed,
-            &Event {
-                error_code: Some(&trouble.code.text()),
-                next_run_at: Some(retry_at),
-                detail: Some(&trouble.words),
-                ..self.event()
-            },
-        );
+        exchange::tell(self.cell, &trouble, retry_at);
         // Jobs that need it are claimed again when it is next tried.
         engine.wake.ready(self.account.queue);
         trouble.not_before = Some(retry_at);

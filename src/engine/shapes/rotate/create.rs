@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{
     super::{
-        exchange::{Trouble, expiry, secret, trouble},
-        revoke::{Halt, internal},
+        exchange::{Trouble, expiry, secret},
+        revoke::Halt,
     },
     Rotating,
 };
@@ -43,7 +43,7 @@ impl Rotating<'_> {
         // A connection that was idle may be gone: a create must not meet that.
         let manner = Manner { fresh_connection: true, ..ask.manner };
         let ask = Ask { success: self.rotate.success.as_ref(), manner, ..ask };
-        let sent = self.sender.send(ask, &self.account.vars(), None).await;
+        let sent = self.send(ask).await;
         match sent {
             Ok(answered) => {
                 crash::point("rotation_created");
@@ -55,7 +55,7 @@ impl Rotating<'_> {
                 if first && was_not_made(&stopped) {
                     self.record(now, |rotation| rotation.intent = None).await?;
                 }
-                self.give_up(trouble(stopped, now)).await
+                self.stop(stopped).await
             }
         }
     }
@@ -95,8 +95,9 @@ impl Rotating<'_> {
             Err(stopped) => return self.stop(stopped).await,
         };
         let (lifetime, sent_at) = (&self.rotate.lifetime, answered.sent_at);
-        let expires_at = expiry(&value, sent_at, lifetime, &answered.vars);
-        let candidate = Candidate { value, sent_at, expires_at, unsure: false, verify_failures: 0 };
+        let (expires_at, relative) = expiry(&value, sent_at, lifetime, &answered.vars);
+        let (unsure, verify_failures) = (false, 0);
+        let candidate = Candidate { value, sent_at, expires_at, relative, unsure, verify_failures };
         self.keep(candidate, now, vec![], 1).await
     }
 
@@ -121,10 +122,9 @@ impl Rotating<'_> {
         };
         self.record(now, kept).await?;
         if expired {
-            let words = "the value that came has expired already: is a clock wrong?".to_owned();
+            let words = "the value that came has expired already: is a clock wrong?";
             let not_before = Some(now.plus(Duration::from_secs(30)));
-            let code = Code::Unsuccessful;
-            let trouble = Trouble { code, not_before, ..internal(words) };
+            let trouble = Trouble { not_before, ..Trouble::new(Code::Unsuccessful, words) };
             return self.give_up(trouble).await;
         }
         let detail = "created; not yet in use";

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     super::{
         exchange::{Trouble, expiry, time},
-        revoke::{Halt, internal},
+        revoke::Halt,
     },
     Rotating,
 };
@@ -54,15 +54,18 @@ impl Rotating<'_> {
                 return self.create(now).await;
             }
             let words = "nobody knows whether a value was created; the list does not show one yet";
-            let (code, not_before) = (Code::OutcomeUnknown, Some(again_at));
-            return self.give_up(Trouble { code, not_before, ..internal(words.to_owned()) }).await;
+            let trouble = Trouble::new(Code::OutcomeUnknown, words);
+            return self.give_up(Trouble { not_before: Some(again_at), ..trouble }).await;
         };
         let newest = &listed[*newest];
         let sent_at = newest.entry.created_at.map_or(intent.at, |at| at.max(intent.at)).min(now);
+        let told = newest.entry.expires_at.map(|at| (Some(at), false));
+        let (expires_at, relative) = told.unwrap_or_else(|| self.guessed_expiry(newest, sent_at));
         let candidate = Candidate {
             value: newest.value.clone(),
             sent_at,
-            expires_at: newest.entry.expires_at.or_else(|| self.guessed_expiry(newest, sent_at)),
+            expires_at,
+            relative,
             unsure: !others.is_empty(),
             verify_failures: 0,
         };
@@ -74,9 +77,12 @@ impl Rotating<'_> {
 
     /// The expiry of a value of which the list tells none: by the definition's rules that need no
     /// answer, else as long as the one before it.
-    fn guessed_expiry(&self, listed: &Listed, sent_at: Timestamp) -> Option<Timestamp> {
-        let known = expiry(&listed.value, sent_at, &self.rotate.lifetime, &self.account.vars());
-        known.or_else(|| Some(sent_at.plus(self.cell.life()?.length())))
+    fn guessed_expiry(&self, listed: &Listed, sent_at: Timestamp) -> (Option<Timestamp>, bool) {
+        let vars = self.sender.engine.vars(self.account);
+        match expiry(&listed.value, sent_at, &self.rotate.lifetime, &vars) {
+            (None, _) => (self.cell.life().map(|life| sent_at.plus(life.length())), true),
+            told => told,
+        }
     }
 
     /// Records new entries that creates in doubt may have made and that are not used.
@@ -114,8 +120,7 @@ impl Rotating<'_> {
     }
 
     pub(super) async fn list(&mut self, list: &TokenList) -> Result<Vec<Listed>, Stopped> {
-        let vars = self.account.vars();
-        let answered = self.sender.send(self.ask(&list.request), &vars, None).await?;
+        let answered = self.send(self.ask(&list.request)).await?;
         let entries = list.entries(&answered.vars).map_err(|error| unlike(&error.to_string()))?;
         entries.iter().map(|item| self.listed(list, &answered.vars.clone().item(item))).collect()
     }
