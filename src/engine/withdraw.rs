@@ -6,6 +6,7 @@ use super::{Engine, actions::Refusal};
 use crate::{
     credentials::cell::Cell,
     definition::CredentialShape,
+    policy::budget::Class,
     store::StoreResult,
     telemetry::events::{Event, Name, emit},
     types::Generation,
@@ -92,6 +93,10 @@ impl Engine {
     /// Waits, not for long, until the provider has revoked these.
     async fn revoked(&self, cell: &Cell, generations: &[i64]) -> Result<Told, Refusal> {
         let mut changes = cell.revocations();
+        if self.queue_hold(cell.queue, Class::Renewal).is_some() {
+            // Paused, gated, or out of budget: no use in waiting.
+            return Ok(Told::NotYet);
+        }
         let told = async {
             while cell.still_valid(generations) {
                 if tokio::time::timeout(LOOK_AGAIN, changes.changed()).await.is_err() {

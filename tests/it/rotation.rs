@@ -202,6 +202,20 @@ async fn a_session_that_ended_costs_a_login_and_no_second_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_refuses_every_session_is_not_hammered() {
+    let tokens = Tokens::start(LONG).await;
+    tokens.fault("list", [Some(Fault::Status(401)); 4]);
+    let site = tokens.site("0s");
+    let mut daemon = site.start();
+    let line = daemon.wait_for("credential.renewal_failed");
+    assert!(line.contains("unauthorized"), "{line}");
+    // Two sessions were refused; from now on tries come with growing waits.
+    assert_eq!(tokens.requests_to("list"), 2);
+    daemon.wait_for("credential.published");
+    assert_eq!((tokens.created(), tokens.requests_to("create")), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_verified_is_used_only_if_nothing_else_is_left() {
     let tokens = Tokens::start(Duration::from_secs(40)).await;
     // The list before the create, and the one after it.

@@ -136,10 +136,19 @@ impl Rotating<'_> {
     }
 }
 
-/// Whether a create surely made nothing. It is classified as one that must not be repeated, so
-/// every other end is definite: refused, or never sent.
+/// Whether a create surely made nothing: refused, or never sent. It is classified as one that must
+/// not be repeated, so a verdict is definite unless it says that nobody knows. Trouble with the
+/// store may come after the answer as well.
 fn was_not_made(stopped: &Stopped) -> bool {
-    !matches!(stopped, Stopped::Verdict { verdict: Verdict::OutcomeUnknown { .. }, .. })
+    match stopped {
+        Stopped::Verdict { verdict, .. } => !matches!(verdict, Verdict::OutcomeUnknown { .. }),
+        Stopped::Store(_) | Stopped::Asked | Stopped::LostClaim => false,
+        Stopped::Credential(_)
+        | Stopped::Waits(_)
+        | Stopped::Unauthorized { .. }
+        | Stopped::Budget
+        | Stopped::Definition(_) => true,
+    }
 }
 
 /// Whether the provider was reached, and its answer is of no use.
@@ -152,5 +161,32 @@ fn is_answer(verdict: Verdict) -> bool {
             matches!(code, Code::Http(_) | Code::Unparsable | Code::Unsuccessful)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_surely_made_nothing_ends_the_doubt() {
+        let verdict = |verdict| Stopped::Verdict { verdict, words: String::new() };
+        let (code, words) = (Code::Http(400), String::new);
+        let table = [
+            (verdict(Verdict::Dead { code }), true),
+            (verdict(Verdict::Unauthorized), true),
+            (verdict(Verdict::Retry { code: Code::Dns, counts_error: true }), true),
+            (verdict(Verdict::OutcomeUnknown { code: Code::Timeout }), false),
+            (Stopped::Waits(words()), true),
+            (Stopped::Unauthorized { words: words() }, true),
+            (Stopped::Budget, true),
+            // The answer may have come, and its credential's record failed.
+            (Stopped::Store(words()), false),
+            (Stopped::Asked, false),
+            (Stopped::LostClaim, false),
+        ];
+        for (stopped, so) in table {
+            assert_eq!(was_not_made(&stopped), so, "{stopped:?}");
+        }
     }
 }
