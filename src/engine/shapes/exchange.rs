@@ -130,7 +130,7 @@ impl Renewal<'_> {
             auth: asked.auth.as_ref(),
             success: asked.success.as_ref(),
             retry_when: None,
-            retry_after: None,
+            retry_after: asked.retry_after.as_ref(),
             refused_when: asked.refused_when.as_ref(),
             status: None,
             secret_answer: true,
