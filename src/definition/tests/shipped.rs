@@ -1,6 +1,6 @@
 //! What the shipped definitions make of the answers that their providers are known to give.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::*;
@@ -76,7 +76,6 @@ fn scantrust_tokens_go_by_their_own_names() {
             .credentials([("token", &token)]);
         let mut request = scantrust.kinds["me"].request.render(&vars).unwrap();
         auth.apply(&vars, &mut request).unwrap();
-        use secrecy::ExposeSecret as _;
         assert_eq!(request.headers[0].1.expose_secret(), expected);
     }
 }

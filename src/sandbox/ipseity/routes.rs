@@ -80,17 +80,14 @@ async fn token(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let user = argument(&headers, &body, "user")?;
-    let (user, made_by) = match argument(&headers, &body, "pass") {
-        Ok(pass) => {
-            if ipseity.users().get(&user) != Some(&pass) {
-                return Err(named(&ipseity, StatusCode::NOT_FOUND, "IncorrectPasswordError"));
-            }
-            (user, "password")
+    let (user, made_by) = if let Ok(pass) = argument(&headers, &body, "pass") {
+        if ipseity.users().get(&user) != Some(&pass) {
+            return Err(named(&ipseity, StatusCode::NOT_FOUND, "IncorrectPasswordError"));
         }
-        Err(_) => {
-            let bad = || named(&ipseity, StatusCode::BAD_REQUEST, "InvalidTokenError");
-            (ipseity.shared.subject(Sort::Refresh, &user).ok_or_else(bad)?, "refresh_token")
-        }
+        (user, "password")
+    } else {
+        let bad = || named(&ipseity, StatusCode::BAD_REQUEST, "InvalidTokenError");
+        (ipseity.shared.subject(Sort::Refresh, &user).ok_or_else(bad)?, "refresh_token")
     };
     if ipseity.settings.deactivated && user == ipseity.settings.user {
         return Err(named(&ipseity, StatusCode::FORBIDDEN, "UserDeactivatedError"));
