@@ -11,6 +11,8 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
         "acme.toml:3: timeout: `30` is not a duration: write such as \"30s\", \"12h\" or \"60d\"",
     ),
     ("", "timeout = 30", "acme.toml:3: timeout: must be a string, not an integer"),
+    ("", "jobs = 30", "acme.toml:3: jobs: must be a table, not an integer"),
+    ("", "credentials = []", "acme.toml:3: credentials: must be a table, not an array"),
     (
         "",
         "\nlimits = [\n  \"5/1s\",\n  \"5\",\n]",

@@ -1,6 +1,7 @@
 //! Tests that need a whole definition, and what they share.
 
 mod good;
+mod json_schema;
 mod mistakes;
 mod problems;
 mod requests;
