@@ -37,6 +37,7 @@ names! {
     DaemonReloadRefused = "daemon.reload_refused", ERROR;
     DaemonDraining = "daemon.draining", INFO;
     DaemonStopped = "daemon.stopped", INFO;
+    ClockStepped = "daemon.clock_stepped", WARN;
     JobEnqueued = "job.enqueued", INFO;
     JobAttemptStarted = "job.attempt_started", DEBUG;
     /// A poll that found nothing new: too many to be told by default.
@@ -54,6 +55,8 @@ names! {
     CredentialPublished = "credential.published", INFO;
     CredentialRevoked = "credential.revoked", INFO;
     CredentialLockedOut = "credential.locked_out", ERROR;
+    /// A job changed a secret at the provider: the configuration has the old one.
+    SecretChanged = "credential.secret_changed", WARN;
     QueueGated = "queue.gated", WARN;
     QueueOpened = "queue.opened", INFO;
     QueuePaused = "queue.paused", INFO;

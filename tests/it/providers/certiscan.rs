@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use attendant::sandbox::{Provider, certiscan::Settings};
+use attendant::sandbox::{Provider, Recorded, certiscan::Settings};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::world::{Plan, header};
@@ -107,4 +108,21 @@ async fn a_token_that_dies_with_its_client_s_old_secret_is_replaced() {
     world.run("client_update", &client(OWN, "sandbox-secret")).done();
     world.run("client_create", &client("s-1", "a-new-secret")).done();
     assert_eq!(world.asked(&format!("GET {ROOT}{OWN}/")).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_secret_of_the_own_client_is_the_account_s_from_then_on() {
+    let settings = Settings { death_delay: Duration::ZERO, ..Settings::default() };
+    let world = certiscan(settings).start().await;
+    world.run("client_update", &client(OWN, "a-new-secret")).done();
+    world.run("client_create", &client("s-1", "any-secret")).done();
+    let logins = world.asked(&format!("GET {ROOT}{OWN}/"));
+    let logins: Vec<_> = logins.iter().map(|login| (basic(login), login.status)).collect();
+    let of = |secret: &str| (format!("{OWN}:{secret}"), Some(200));
+    assert_eq!(logins, [of("sandbox-secret"), of("a-new-secret")]);
+}
+
+fn basic(request: &Recorded) -> String {
+    let encoded = header(request, "authorization").strip_prefix("Basic ").unwrap();
+    String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap()
 }

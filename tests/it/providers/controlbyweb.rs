@@ -107,6 +107,25 @@ async fn refresh_tokens_serve_whether_they_are_replaced_or_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_gives_way_to_the_password() {
+    let login = [("username", "sandbox-user"), ("password", "sandbox-password")];
+    let secrets = [&[("auth_token", "revoked")], &login[..]].concat();
+    let world = cloud(Settings::default()).secrets(&secrets).start().await;
+    let ended = world.run("tokens", &json!({}));
+    assert_eq!(ended.job["state"], "completed", "{:#}", ended.job);
+    assert_eq!(world.asked(LOGIN).len(), 1);
+
+    // The refresh token too.
+    let world = cloud(Settings::default()).without_rotation().secrets(&login).start().await;
+    world.run("tokens", &json!({})).done();
+    world.sandbox.revoke_tokens();
+    let ended = world.run("tokens", &json!({}));
+    assert_eq!(ended.job["state"], "completed", "{:#}", ended.job);
+    let statuses: Vec<_> = world.asked(LOGIN).iter().map(|login| login.status).collect();
+    assert_eq!(statuses, [Some(200), Some(400), Some(200)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_not_hammered() {
     let plan = cloud(Settings::default());
     let mut world = plan.secrets(&[("username", "sandbox-user"), ("password", "x")]).start().await;

@@ -1,6 +1,6 @@
 //! ipseity.
 
-use attendant::sandbox::{Provider, Recorded, Sort, ipseity::Settings};
+use attendant::sandbox::{Fault, FaultKind, Provider, Recorded, Sort, ipseity::Settings};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
@@ -147,5 +147,47 @@ async fn a_login_that_is_refused_is_not_hammered() {
         let logins = world.asked("GET /token");
         assert!(logins.len() <= 4, "{} logins of two credentials", logins.len());
         assert!(logins.iter().all(|login| login.status != Some(200)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_masked_wrong_password_gets_a_few_tries_and_no_more() {
+    let settings = Settings { masked: true, ..Settings::default() };
+    let secrets = [("user", "sandbox-user"), ("pass", "wrong-pass")];
+    let mut world = ipseity(settings).secrets(&secrets).start().await;
+    world.daemon.wait_for("credential.locked_out");
+    let logins = world.asked("GET /token");
+    assert!((5..=6).contains(&logins.len()), "{} logins", logins.len());
+    assert!(logins.iter().all(|login| login.status == Some(500)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_that_is_refused_gives_way_to_the_password() {
+    for masked in [false, true] {
+        let world = ipseity(Settings { masked, ..Settings::default() }).start().await;
+        world.token("refresh_token");
+        world.run("user_get", &json!({})).done();
+        world.sandbox.revoke_tokens();
+        let ended = world.run("user_get", &json!({}));
+        assert_eq!(ended.job["state"], "completed", "{:#}", ended.job);
+        assert_eq!(made_by(world.asked("GET /user").last().unwrap()), "password");
+    }
+}
+
+/// Whether the answer arrives or is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_is_the_account_s_from_then_on() {
+    for lost in [false, true] {
+        let world = ipseity(Settings::default()).start().await;
+        world.token("refresh_token");
+        if lost {
+            world.sandbox.fault(Fault::new("PATCH /user", FaultKind::LoseReply));
+        }
+        let ended = world.run("user_password", &json!({ "pass": "another-password" }));
+        assert_eq!(ended.job["state"], "completed", "{:#}", ended.job);
+        world.sandbox.revoke_tokens();
+        world.run("user_password", &json!({ "pass": "the-third-password" })).done();
+        let last = world.asked("GET /token").iter().map(body).next_back().unwrap();
+        assert_eq!(last, json!({ "user": "sandbox-user", "pass": "another-password" }));
     }
 }

@@ -40,6 +40,21 @@ async fn a_uat_serves_without_a_login() {
     assert!(world.asked(LOGIN).is_empty());
 }
 
+/// And then under the name of the other sort.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_uat_that_is_refused_gives_way_to_the_login() {
+    let secrets =
+        [("uat", "revoked"), ("email", "sandbox@example.com"), ("password", "sandbox-password")];
+    let world = scantrust(Settings::default()).secrets(&secrets).start().await;
+    let ended = world.run("me", &json!({}));
+    assert_eq!(ended.job["state"], "completed", "{:#}", ended.job);
+    let asked = world.asked(ME);
+    assert_eq!(header(&asked[0], "authorization"), "UAT revoked");
+    let last = header(asked.last().unwrap(), "authorization");
+    assert_eq!(last, format!("JWT {}", world.token("token")));
+    assert_eq!(world.asked(LOGIN).len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_not_hammered() {
     let secrets = [("email", "sandbox@example.com"), ("password", "x")];
