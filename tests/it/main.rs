@@ -8,6 +8,7 @@ mod crash;
 mod engine;
 mod logins;
 mod oauth;
+mod providers;
 mod store;
 mod strangers;
 mod support;
