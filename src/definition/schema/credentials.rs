@@ -21,7 +21,7 @@ const ASKED: [&str; 8] = [
 ];
 /// How long the value lives.
 const LIFE: [&str; 4] = ["expires_in", "expires_at", "jwt_exp", "ttl"];
-const ROTATES: [&str; 4] = ["create", "list", "revoke", "overlap"];
+const ROTATES: [&str; 3] = ["create", "list", "overlap"];
 
 pub(super) fn credential() -> Value {
     let mut keys = way_keys();
@@ -137,8 +137,10 @@ fn rotate_keys() -> Map<String, Value> {
     let keys = json!({
         "create": request("Makes a new value.", scope),
         "list": list(scope),
-        "revoke": request("Ends the old value. Without it, old values are left to expire.",
-            "params, secrets, credentials and value, which is the old value"),
+        "revoke": request("Ends a value. Of a rotation, the old one once `overlap` has passed; \
+            without it, old values are left to expire. Of an exchange, one that an operator \
+            withdraws (RFC 7009); without it, it is only dropped here.",
+            "params, secrets, credentials and value, which is what to end"),
         "overlap": duration("How long an old value stays valid beside its successor; an account's \
             own goes first.", Some(DEFAULT_OVERLAP)),
     });

@@ -31,6 +31,7 @@ p = { type = "id" }
 shape = "exchange"
 request = { path = "/" }
 auth = { basic = ["u", "p"] }
+revoke = { method = "POST", path = "/", form = { token = "{{ value }}" } }
 value = "response"
 [credentials.given]
 shape = "exchange"
