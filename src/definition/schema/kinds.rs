@@ -198,9 +198,9 @@ pub(super) fn arg() -> Value {
         "not": { "required": ["type"] },
         "properties": { "default": { "type": "string" } },
     });
-    let mut typed = default_by_type(&types);
-    typed["required"] = json!(["type"]);
-    when(&mut arg, has("enum"), one_of_words, typed);
+    let mut by_type = default_by_type(&types);
+    by_type["required"] = json!(["type"]);
+    when(&mut arg, has("enum"), one_of_words, by_type);
     arg
 }
 
