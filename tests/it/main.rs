@@ -9,6 +9,7 @@ mod engine;
 mod logins;
 mod oauth;
 mod providers;
+mod rotation;
 mod store;
 mod strangers;
 mod support;
