@@ -40,6 +40,7 @@ use clap::Parser;
 use self::{
     client::Client,
     console::Console,
+    definitions::Definitions,
     exit::{Exit, Failure},
     options::{Cli, ClientCommand, Command, Global},
     session::{Ended, Session},
@@ -78,6 +79,9 @@ fn dispatch(cli: Cli, env: &Env, console: &mut Console<'_>) -> Ended {
         Command::Sandbox(sandbox) => sandbox.run(console),
         Command::Check => check::run(global.config.as_deref(), env, console),
         Command::Completions(completions) => completions.run(console),
+        Command::Client(ClientCommand::Definitions(definitions)) if definitions.is_schema() => {
+            Definitions::print_schema(console)
+        }
         Command::Client(command) => ask(&global, command, env, console),
     }
 }

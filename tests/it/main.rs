@@ -8,6 +8,7 @@ mod crash;
 mod engine;
 mod logins;
 mod oauth;
+mod providers;
 mod rotation;
 mod store;
 mod strangers;
