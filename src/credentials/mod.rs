@@ -2,6 +2,7 @@
 
 pub mod all;
 pub mod cell;
+mod keyring;
 pub mod seal;
 pub mod vault;
 pub mod view;
