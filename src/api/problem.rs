@@ -195,7 +195,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let words = error.to_string();
         match error {
-            StoreError::Unavailable(_) => Self::new(Kind::Store, words).retry_after(ASK_AGAIN),
+            StoreError::Unavailable(_) | StoreError::Stale => {
+                Self::new(Kind::Store, words).retry_after(ASK_AGAIN)
+            }
             StoreError::Full => Self::new(Kind::Full, words),
             StoreError::Corrupt(_) | StoreError::Unexpected(_) => Self::new(Kind::Internal, words),
             StoreError::Closed => Self::draining(),

@@ -195,6 +195,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn what_was_cut_out_is_gone_and_all_else_is_as_it_was(
             cut in prop::collection::vec(path(), 0..24),
