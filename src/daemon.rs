@@ -216,6 +216,7 @@ impl Daemon {
             engine,
             stop_api,
         };
+        tokio::spawn(Arc::clone(&daemon.engine).resume_rekey());
         emit(Name::DaemonReady, &Event { detail: Some(&detail), ..Event::default() });
         Ok(daemon)
     }

@@ -58,6 +58,8 @@ kinds! {
     /// The body did not arrive in time.
     Slow = REQUEST_TIMEOUT, "slow", "The request took too long to arrive";
     State = CONFLICT, "state", "The state of the job forbids it";
+    /// A rekey that cannot be.
+    Key = CONFLICT, "sealing_key", "The sealing key cannot be replaced now";
     KeyReused = CONFLICT, "key_reused", "The key came before with another request";
     Gone = GONE, "gone", "It is no longer there";
     TooLarge = PAYLOAD_TOO_LARGE, "too_large", "The request is too large";
@@ -162,6 +164,9 @@ impl Problem {
             Refusal::State(words) => Self::new(Kind::State, words),
             Refusal::Credential(trouble) => Self::credential(trouble, now),
             Refusal::MinTtlUnreachable(_) => Self::new(Kind::MinTtlUnreachable, words),
+            // Where it is, is the operator's matter, and the words name it.
+            Refusal::Key(_) => Self::new(Kind::Internal, words),
+            Refusal::Rekey(_) => Self::new(Kind::Key, words),
             Refusal::Draining => Self::draining(),
             Refusal::Store(error) => error.into(),
         }

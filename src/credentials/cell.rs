@@ -337,6 +337,30 @@ impl Cell {
         Ok(())
     }
 
+    /// Seals the row anew with the key in use, where it is sealed with one that begins so. The
+    /// row is kept here and written back whole, so that it must be done here too.
+    pub async fn reseal(&self, store: &dyn Store, vault: &Vault, begin: &[u8]) -> StoreResult<u64> {
+        let _changing = self.changing.lock().await;
+        let Some(mut row) = self.state().row.clone() else { return Ok(0) };
+        let chain = vault.chain(&row.salt);
+        let mut count = 0;
+        let message = row.error.as_mut().and_then(|error| error.message.as_mut());
+        for sealed in row.value.as_mut().into_iter().chain(message) {
+            let aad = aad(self.queue, &self.name);
+            if sealed.starts_with(begin)
+                && let Ok(clear) = chain.open(&aad, sealed)
+            {
+                *sealed = chain.seal(&aad, &clear);
+                count += 1;
+            }
+        }
+        if count > 0 {
+            store.save_credential(row.clone()).await?;
+            self.state().row = Some(row);
+        }
+        Ok(count)
+    }
+
     /// Counts the values obtained.
     #[must_use]
     pub fn generation(&self) -> i64 {
@@ -403,7 +427,8 @@ pub struct Failure<'a> {
     pub refused: Option<Hash16>,
 }
 
-fn aad(queue: QueueId, name: &str) -> Vec<u8> {
+/// The name of the place, under which a credential's parts are sealed.
+pub(crate) fn aad(queue: QueueId, name: &str) -> Vec<u8> {
     let mut aad = b"credential\0".to_vec();
     aad.extend_from_slice(&queue.to_be_bytes());
     aad.extend_from_slice(name.as_bytes());

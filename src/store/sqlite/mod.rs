@@ -482,7 +482,15 @@ impl Store for SqliteStore {
     ) -> StoreResult<Vec<SealedValue>> {
         let after = after.unwrap_or(SealedAt { row: i64::MIN, n: i64::MIN, name: String::new() });
         let length = i64::try_from(begin.len()).unwrap_or(i64::MAX);
-        let args = args![length, begin.to_vec(), after.row, after.n, after.name, i64::from(limit)];
+        let args = args![
+            length,
+            begin.to_vec(),
+            after.row,
+            after.row,
+            after.n,
+            after.name,
+            i64::from(limit)
+        ];
         let page = sealed::statements(column).page;
         self.read(page.to_owned(), args).await?.iter().map(sealed::value).collect()
     }

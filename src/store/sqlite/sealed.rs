@@ -6,7 +6,8 @@ use super::{encode::Rows, read};
 use crate::store::{Resealed, SealedAt, SealedColumn, SealedValue, StoreResult};
 
 /// The statements of one column: its table and name, and what tells its rows apart. `$n` and
-/// `$name` are the second and third part of a place, or constants.
+/// `$name` are the second and third part of a place, or constants. A page asks for its first row
+/// twice, so that an index serves.
 macro_rules! column {
     ($table:literal, $column:literal, $row:literal, $n:literal, $name:literal, $id_and_salt:literal,
      $same:literal) => {
