@@ -139,6 +139,13 @@ impl Problem {
         self
     }
 
+    /// Why, before what was said.
+    #[must_use]
+    pub fn because(mut self, why: &str) -> Self {
+        self.0.detail = format!("{why}: {}", self.0.detail);
+        self
+    }
+
     /// When it is worth asking again; rounded up to whole seconds.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {

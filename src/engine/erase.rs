@@ -128,7 +128,7 @@ pub(super) async fn finish(store: &dyn Store, vault: &Vault, now: Timestamp) -> 
 }
 
 /// What was overwritten may still stand in the database's log of changes.
-async fn shorten_log(store: &dyn Store) -> StoreResult<()> {
+pub(super) async fn shorten_log(store: &dyn Store) -> StoreResult<()> {
     for _ in 0..TRIES {
         if store.truncate_log().await? {
             return Ok(());
@@ -136,8 +136,8 @@ async fn shorten_log(store: &dyn Store) -> StoreResult<()> {
     }
     tracing::warn!(
         target: "attendant",
-        "somebody reads the database, so its log could not be shortened after an erasure: tags may \
-         stand there in clear until the daemon stops or writes on"
+        "somebody reads the database, so its log could not be shortened: what was erased may stand \
+         there, tags in clear, until the daemon stops"
     );
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Engine, actions::Refusal};
+use super::{Engine, actions::Refusal, erase::shorten_log};
 use crate::{
     crash,
     credentials::{
@@ -109,9 +109,7 @@ impl Engine {
         self.vault.finish_rekey()?;
         crash::point("rekey.renamed");
         self.store.all_cut().await?;
-        while !self.store.truncate_log().await? {
-            tokio::task::yield_now().await;
-        }
+        shorten_log(&*self.store).await?;
         let words = done.words();
         emit(Name::DaemonRekeyed, &event(&words));
         Ok(done)

@@ -119,7 +119,7 @@ impl<'a> Run<'a> {
             retry_after: kind.retry_after.as_ref(),
             refused_when: None,
             status: kind.status.as_ref(),
-            secret_answer: false,
+            secret_answer: kind.secret_result,
             raw: matches!(kind.shape, Shape::Download { .. }),
             repeat_never: kind.repeat == Repeat::Never,
             follow: matches!(kind.shape, Shape::Follow { .. }),
