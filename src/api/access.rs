@@ -51,6 +51,11 @@ impl Caller {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn with(rights: BTreeSet<Right>) -> Self {
+        Self::new(1, None, rights)
+    }
+
     #[must_use]
     pub fn may(&self, right: Right) -> bool {
         self.rights.contains(&right)

@@ -228,3 +228,82 @@ fn home(place: &KeyPlace) -> Home {
     }
     Home::File(place.path.canonicalize().unwrap_or_else(|_| place.path.clone()))
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::types::JobId;
+
+    const ERASURE: Erasure = Erasure { salt: [7; 16], job: JobId(uuid::Uuid::nil()) };
+
+    fn place(folder: &TempDir) -> KeyPlace {
+        KeyPlace { path: folder.path().join("attendant.key"), make: true, fixed: false }
+    }
+
+    fn read(folder: &TempDir) -> Keyring {
+        Keyring::read(&place(folder)).unwrap().0
+    }
+
+    fn is_gone(ring: &Keyring, sealed: &[u8]) -> bool {
+        ring.chain(&ERASURE.salt).open(b"", sealed) == Err(OpenError::Erased)
+    }
+
+    #[test]
+    fn both_keys_of_a_rekey_are_loaded_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Keyring::create(&place(&folder)).unwrap();
+        let old = ring.chain(&[1; 16]).seal(b"", b"x");
+        ring.begin_rekey().unwrap();
+        assert!(matches!(ring.begin_rekey(), Err(RekeyError::UnderWay)));
+        let new = ring.chain(&[1; 16]).seal(b"", b"x");
+        for ring in [&ring, &read(&folder)] {
+            assert_eq!(ring.retiring(), sealed_with(&old));
+            for sealed in [&old, &new] {
+                assert_eq!(*ring.chain(&[1; 16]).open(b"", sealed).unwrap(), b"x");
+            }
+        }
+        ring.finish_rekey().unwrap();
+        // In this process something may still be in hand that was sealed before.
+        ring.chain(&[1; 16]).open(b"", &old).unwrap();
+        let again = read(&folder);
+        assert_eq!((again.retiring(), Some(again.id())), (None, sealed_with(&new)));
+        assert!(again.chain(&[1; 16]).open(b"", &old).is_err());
+        again.chain(&[1; 16]).open(b"", &new).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_cut_reaches_both_keys_and_one_that_was_cut_short_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Keyring::create(&place(&folder)).unwrap();
+        let old = ring.chain(&ERASURE.salt).seal(b"", b"x");
+        ring.begin_rekey().unwrap();
+        let new = ring.chain(&ERASURE.salt).seal(b"", b"x");
+        let uncut = std::fs::read(place(&folder).path).unwrap();
+        assert_eq!(ring.cut(ERASURE).unwrap(), Cut::Gone);
+        assert!(is_gone(&ring, &old) && is_gone(&ring, &new));
+        // As after a crash between the two files.
+        std::fs::write(place(&folder).path, uncut).unwrap();
+        let again = read(&folder);
+        assert!(is_gone(&again, &old) && is_gone(&again, &new));
+        let file = SealingKey::read_file(&place(&folder).path).unwrap().key;
+        assert_eq!(file.erased(), [ERASURE]);
+    }
+
+    #[test]
+    fn a_key_that_is_given_is_never_written() {
+        let folder = tempfile::tempdir().unwrap();
+        Keyring::create(&place(&folder)).unwrap();
+        let fixed = KeyPlace { fixed: true, ..place(&folder) };
+        let before = std::fs::read(&fixed.path).unwrap();
+        let (ring, _) = Keyring::read(&fixed).unwrap();
+        let sealed = ring.chain(&ERASURE.salt).seal(b"", b"x");
+        assert_eq!(ring.cut(ERASURE).unwrap(), Cut::Kept);
+        assert!(!is_gone(&ring, &sealed));
+        assert!(matches!(ring.begin_rekey(), Err(RekeyError::ReadOnly)));
+        assert_eq!(std::fs::read(&fixed.path).unwrap(), before);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
