@@ -343,14 +343,16 @@ impl Cell {
         let _changing = self.changing.lock().await;
         let Some(mut row) = self.state().row.clone() else { return Ok(0) };
         let chain = vault.chain(&row.salt);
+        let aad = aad(self.queue, &self.name);
         let mut count = 0;
-        let message = row.error.as_mut().and_then(|error| error.message.as_mut());
-        for sealed in row.value.as_mut().into_iter().chain(message) {
-            let aad = aad(self.queue, &self.name);
-            if sealed.starts_with(begin)
-                && let Ok(clear) = chain.open(&aad, sealed)
-            {
-                *sealed = chain.seal(&aad, &clear);
+        for sealed in [Some(&mut row.value), row.error.as_mut().map(|error| &mut error.message)]
+            .into_iter()
+            .flatten()
+        {
+            if sealed.as_ref().is_some_and(|sealed| sealed.starts_with(begin)) {
+                // What does not open is of no use to anybody.
+                let clear = sealed.as_ref().and_then(|sealed| chain.open(&aad, sealed).ok());
+                *sealed = clear.map(|clear| chain.seal(&aad, &clear));
                 count += 1;
             }
         }

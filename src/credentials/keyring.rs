@@ -11,7 +11,7 @@ use std::{
 
 use super::seal::{
     ChainKey, EqualityKey, Erasure, KeyError, KeyId, OpenError, SealingKey, finish_next, next_path,
-    sealed_with,
+    remove_remains, sealed_with,
 };
 
 /// Where the sealing key is.
@@ -94,6 +94,9 @@ impl Keyring {
     pub(super) fn read(place: &KeyPlace) -> Result<(Self, Option<String>), KeyError> {
         let file = SealingKey::read_file(&place.path)?;
         let home = home(place);
+        if let Home::File(path) = &home {
+            remove_remains(path)?;
+        }
         let next = match &home {
             Home::File(path) if next_path(path).exists() => {
                 Some(SealingKey::read_file(&next_path(path))?.key)

@@ -31,7 +31,7 @@ mod tests;
 mod tree;
 
 pub use equality::{EqualityKey, canonical_json};
-pub use key_file::{KeyError, KeyFile, finish_next, next_path};
+pub use key_file::{KeyError, KeyFile, finish_next, next_path, remove_remains};
 
 /// 1 was before the first release: its chain keys came straight from the root.
 const VERSION: u8 = 2;
@@ -215,12 +215,11 @@ impl ChainKey {
         sealed.extend_from_slice(plaintext);
         let text = &mut sealed[TEXT_AT..];
         let nobodys;
-        let cipher = match &self.cipher {
-            Some(cipher) => cipher,
-            None => {
-                nobodys = XChaCha20Poly1305::new(Key::cast_from_core(&random()));
-                &nobodys
-            }
+        let cipher = if let Some(cipher) = &self.cipher {
+            cipher
+        } else {
+            nobodys = XChaCha20Poly1305::new(Key::cast_from_core(&random()));
+            &nobodys
         };
         let tag = cipher
             .encrypt_inout_detached(&XNonce::from(nonce), aad, text.into())

@@ -201,6 +201,17 @@ pub fn next_path(path: &Path) -> PathBuf {
     with_end(path, ".next")
 }
 
+/// Removes what a crash in the midst of writing left beside a key: it may be a whole one, from
+/// which nothing was cut out.
+pub fn remove_remains(path: &Path) -> Result<(), KeyError> {
+    let remains = [with_end(path, ".new"), with_end(&next_path(path), ".new")];
+    // A place that cannot be written has none, and need not be.
+    for beside in remains.into_iter().filter(|beside| beside.exists()) {
+        remove_if_there(&beside).map_err(|source| KeyError::Unwritable { path: beside, source })?;
+    }
+    Ok(())
+}
+
 /// Puts the new key of a rekey in the place of the old one, as [`SealingKey::replace_file`] does.
 pub fn finish_next(path: &Path) -> Result<(), KeyError> {
     let unwritable = |source| KeyError::Unwritable { path: path.to_owned(), source };

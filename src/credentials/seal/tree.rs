@@ -88,7 +88,7 @@ impl Tree {
                 let sibling = Node { depth: depth + 1, secret: Box::new(child(&secret, other)) };
                 self.nodes.insert(child_start(start, depth, other), sibling);
             }
-            secret = Box::new(child(&secret, own));
+            *secret = child(&secret, own);
             start = child_start(start, depth, own);
         }
         true
