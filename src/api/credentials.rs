@@ -13,7 +13,10 @@ use super::{
     problem::Problem,
     query::{self, NoParams, Raw},
 };
-use crate::{credentials::view::CredentialView, types::Timestamp};
+use crate::{
+    credentials::{cell::Cell, view::CredentialView},
+    types::Timestamp,
+};
 
 const DEFAULT_MIN_TTL: Duration = Duration::from_mins(1);
 const LONGEST_TTL: Duration = Duration::from_hours(24 * 366);
@@ -22,13 +25,26 @@ const LONGEST_TIMEOUT: Duration = Duration::from_hours(1);
 
 #[derive(Serialize)]
 struct List {
-    credentials: Vec<CredentialView>,
+    credentials: Vec<Shown>,
 }
 
 pub async fn list(State(api): State<Arc<Api>>, _: NoParams) -> Response {
-    let now = api.engine.clock.wall();
-    let credentials = api.engine.credentials.all().iter().map(|cell| cell.view(now)).collect();
+    let credentials = api.engine.credentials.all().iter().map(|cell| shown(&api, cell)).collect();
     json::ok(&List { credentials })
+}
+
+/// A credential with what its account's people should know.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    view: CredentialView,
+    notices: Vec<String>,
+}
+
+fn shown(api: &Api, cell: &Cell) -> Shown {
+    let view = cell.view(api.engine.clock.wall());
+    let changed = api.engine.changes.of(cell.queue);
+    Shown { view, notices: changed.iter().map(|one| one.advice(&cell.account)).collect() }
 }
 
 pub async fn get(
@@ -41,7 +57,7 @@ pub async fn get(
 
 fn view(api: &Api, account: &str, name: &str, status: StatusCode) -> Result<Response, Problem> {
     let cell = api.engine.cell(account, name).map_err(|no| api.refusal(no))?;
-    Ok(json::answer(status, &cell.view(api.engine.clock.wall())))
+    Ok(json::answer(status, &shown(api, &cell)))
 }
 
 /// A value in clear.

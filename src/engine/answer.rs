@@ -39,7 +39,7 @@ pub struct Answered {
 
 impl Answered {
     /// Without secrets in the status, which is recorded and told.
-    pub(super) fn without(mut self, secrets: &[&SecretString]) -> Self {
+    pub(super) fn without(mut self, secrets: &[SecretString]) -> Self {
         if let Some(Ok(Some(status))) = &mut self.seen {
             *status = redacted(status, secrets);
         }
@@ -93,6 +93,7 @@ pub(super) fn judge(
         success,
         retry_when: holds(ask.retry_when).unwrap_or(false),
         refused: holds(ask.refused_when).unwrap_or(false),
+        maybe_refused: holds(ask.maybe_refused_when).unwrap_or(false),
         unparsable,
     };
     let answered = Answered {
@@ -139,13 +140,13 @@ fn status_text(value: &Value) -> Option<String> {
 pub(super) fn words_of(
     outcome: &Result<Answered, String>,
     ask: &Ask<'_>,
-    secrets: &[&SecretString],
+    secrets: &[SecretString],
 ) -> String {
     let answered = match outcome {
         Err(words) => return words.clone(),
         Ok(answered) => answered,
     };
-    let brings_secret = ask.refused_when.is_some() || ask.secret_answer;
+    let brings_secret = ask.secret_answer;
     if answered.body.is_empty() || (brings_secret && (200..300).contains(&answered.status)) {
         return format!("HTTP {}", answered.status);
     }
@@ -157,9 +158,9 @@ pub(super) fn words_of(
 
 /// A provider's text without the secrets that it echoes: as they are, and as JSON or a form has
 /// them.
-pub(super) fn redacted(text: &str, secrets: &[&SecretString]) -> String {
+pub(super) fn redacted(text: &str, secrets: &[SecretString]) -> String {
     let mut text = text.to_owned();
-    for secret in secrets.iter().map(|secret| secret.expose_secret()) {
+    for secret in secrets.iter().map(SecretString::expose_secret) {
         // A secret of a few characters would blot out ordinary words.
         if secret.len() < 4 {
             continue;
@@ -200,9 +201,8 @@ mod tests {
             json!({"login": {"pass": "p\"ss wörd", "pins": [123_456, true, null]}, "n": "ab"});
         texts_of(&given, &mut texts);
         assert_eq!(texts.len(), 3);
-        let secrets: Vec<&SecretString> = texts.iter().collect();
         let told = r#"bad p"ss wörd, {"pass":"p\"ss wörd","pin":123456}, p%22ss%20w%C3%B6rd p%22ss+w%C3%B6rd abc"#;
         let expected = r#"bad ***, {"pass":"***","pin":***}, *** *** abc"#;
-        assert_eq!(redacted(told, &secrets), expected);
+        assert_eq!(redacted(told, &texts), expected);
     }
 }

@@ -2,7 +2,7 @@
 //! A value of this module is replaced as a whole by a reload.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::plan::Plan;
 use crate::{
-    credentials::vault::Vault,
+    credentials::{changes::Owner, vault::Vault},
     definition::{Kind, Provider, Registry, Vars},
     diagnostic::Diagnostic,
     policy::limit::Limit,
@@ -36,15 +36,20 @@ pub struct Account {
     /// Of all secrets: changes when one of them does.
     pub fingerprint: Hash16,
     pub overlap: Option<Duration>,
+    /// The credentials that none of its jobs can do without.
+    pub blocking: BTreeSet<String>,
 }
 
 impl Account {
-    /// Variables that every template of this account may use, but for credentials.
+    #[must_use]
+    pub fn owner(&self) -> Owner<'_> {
+        Owner { queue: self.queue, secrets: &self.secrets }
+    }
+
+    /// Its parameters, for templates.
     #[must_use]
     pub fn vars(&self) -> Vars {
-        Vars::new()
-            .params(&self.params)
-            .secrets(self.secrets.iter().map(|(name, value)| (name.as_str(), value)))
+        Vars::new().params(&self.params)
     }
 }
 

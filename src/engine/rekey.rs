@@ -20,7 +20,7 @@ use super::{Engine, actions::Refusal, erase::shorten_log};
 use crate::{
     crash,
     credentials::{
-        cell,
+        cell, changes,
         seal::HEADER,
         vault::{Part, RekeyError},
     },
@@ -121,6 +121,7 @@ impl Engine {
             let count = cell.reseal(&*self.store, &self.vault, old).await?;
             *done.resealed.entry(SealedColumn::CredentialValue.name()).or_default() += count;
         }
+        self.changes.reseal(&self.vault, old);
         for column in SealedColumn::ALL {
             let mut after: Option<SealedAt> = None;
             loop {
@@ -167,10 +168,13 @@ impl Engine {
             SealedColumn::Attempt => Some(Part::Attempt(Generation(at.n))),
             SealedColumn::Status => Some(Part::Status(at.n)),
             SealedColumn::Artifact => Some(Part::Artifact(&at.name)),
-            SealedColumn::CredentialValue | SealedColumn::CredentialError => None,
+            SealedColumn::CredentialValue
+            | SealedColumn::CredentialError
+            | SealedColumn::SecretChange => None,
         };
         let aad = match part {
             Some(part) => part.aad(job?),
+            None if column == SealedColumn::SecretChange => changes::aad(at.row, &at.name),
             None => cell::aad(at.row, &at.name),
         };
         let clear = chain.open(&aad, &was).ok()?;

@@ -17,10 +17,12 @@ pub enum SealedColumn {
     Artifact,
     CredentialValue,
     CredentialError,
+    /// Secrets that jobs changed.
+    SecretChange,
 }
 
 impl SealedColumn {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Args,
         Self::Result,
         Self::Error,
@@ -29,6 +31,7 @@ impl SealedColumn {
         Self::Artifact,
         Self::CredentialValue,
         Self::CredentialError,
+        Self::SecretChange,
     ];
 
     /// How people and programs are told of it.
@@ -43,6 +46,7 @@ impl SealedColumn {
             Self::Artifact => "artifacts",
             Self::CredentialValue => "credentials",
             Self::CredentialError => "credential_errors",
+            Self::SecretChange => "changed_secrets",
         }
     }
 }
@@ -50,11 +54,12 @@ impl SealedColumn {
 /// Where a sealed value stands within its column. In the order of pages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SealedAt {
-    /// Of the job, or the number of the credential's queue.
+    /// Of the job, or the number of the credential's or secret's queue.
     pub row: i64,
-    /// The attempt's generation, the status's number; 0 where there is one per row.
+    /// The attempt's generation, the status's number, 1 for a secret whose change is pending; 0
+    /// where there is one per row.
     pub n: i64,
-    /// The artifact's or the credential's name; empty elsewhere.
+    /// The artifact's, the credential's or the secret's name; empty elsewhere.
     pub name: String,
 }
 
@@ -79,7 +84,7 @@ impl SealedAt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedValue {
     pub at: SealedAt,
-    /// `None` for a credential.
+    /// `None` for a credential or a secret.
     pub job: Option<JobId>,
     /// `None` once its chain is erased.
     pub salt: Option<Hash16>,

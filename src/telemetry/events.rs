@@ -39,6 +39,7 @@ names! {
     DaemonRekeyed = "daemon.rekeyed", INFO;
     DaemonDraining = "daemon.draining", INFO;
     DaemonStopped = "daemon.stopped", INFO;
+    ClockStepped = "daemon.clock_stepped", WARN;
     JobEnqueued = "job.enqueued", INFO;
     JobAttemptStarted = "job.attempt_started", DEBUG;
     /// A poll that found nothing new: too many to be told by default.
@@ -56,6 +57,8 @@ names! {
     CredentialPublished = "credential.published", INFO;
     CredentialRevoked = "credential.revoked", INFO;
     CredentialLockedOut = "credential.locked_out", ERROR;
+    /// A job changed a secret at the provider: the configuration has the old one.
+    SecretChanged = "credential.secret_changed", WARN;
     QueueGated = "queue.gated", WARN;
     QueueOpened = "queue.opened", INFO;
     QueuePaused = "queue.paused", INFO;

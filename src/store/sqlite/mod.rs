@@ -7,6 +7,7 @@ mod list;
 mod open;
 mod read;
 mod sealed;
+mod secrets;
 mod sql;
 
 use std::{collections::HashMap, sync::Mutex};
@@ -25,10 +26,10 @@ use self::{
 };
 use super::{
     ActorId, ArtifactRow, AttemptRow, BucketRow, CancelOutcome, ChainRow, Claim, Claimed,
-    CredentialRow, Enqueued, Erased, ErasureRow, JobFilter, JobRow, JobSeq, KindGateRow, KindId,
-    NewJob, ObservationRow, QueueDepth, QueueId, QueueRow, Requeue, Resealed, RunningJob, SealedAt,
-    SealedColumn, SealedValue, Settlement, Store, StoreError, StoreInfo, StoreResult,
-    StoredArtifact, StoredResult, batch::Writer,
+    CredentialRow, Enqueued, Erased, ErasureRow, Hash16, JobFilter, JobRow, JobSeq, KindGateRow,
+    KindId, LoginRow, NewJob, ObservationRow, QueueDepth, QueueId, QueueRow, Requeue, Resealed,
+    RunningJob, SealedAt, SealedColumn, SealedValue, SecretChangeRow, Settlement, Store,
+    StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult, batch::Writer,
 };
 use crate::types::{Generation, JobId, JobState, Timestamp};
 
@@ -412,10 +413,42 @@ impl Store for SqliteStore {
             Arg::Text(code),
             time(at),
             Arg::Bytes(message),
-            Arg::Int(Some(i64::from(row.refusals))),
             Arg::Bytes(row.secrets.map(|hash| hash.to_vec())),
         ];
         self.write(sql, args).await.map(drop)
+    }
+
+    async fn logins(&self) -> StoreResult<Vec<LoginRow>> {
+        self.read(sql::LOGINS.to_owned(), args![]).await?.iter().map(secrets::login).collect()
+    }
+
+    async fn save_login(&self, row: LoginRow) -> StoreResult<()> {
+        self.write(sql::SAVE_LOGIN, secrets::login_args(&row)).await.map(drop)
+    }
+
+    async fn forget_login(&self, login: Hash16) -> StoreResult<()> {
+        let args = vec![Arg::Bytes(Some(login.to_vec()))];
+        self.write(sql::FORGET_LOGIN, args).await.map(drop)
+    }
+
+    async fn secret_changes(&self) -> StoreResult<Vec<SecretChangeRow>> {
+        let rows = self.read(sql::SECRET_CHANGES.to_owned(), args![]).await?;
+        rows.iter().map(secrets::change).collect()
+    }
+
+    async fn save_secret_change(&self, row: SecretChangeRow) -> StoreResult<()> {
+        let (sql, args) = secrets::saving(row);
+        self.write(sql, args).await.map(drop)
+    }
+
+    async fn forget_secret_change(
+        &self,
+        queue: QueueId,
+        name: &str,
+        pending: bool,
+    ) -> StoreResult<()> {
+        let args = secrets::of(queue, name, pending);
+        self.write(sql::FORGET_SECRET_CHANGE, args).await.map(drop)
     }
 
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>> {

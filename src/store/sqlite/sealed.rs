@@ -116,6 +116,15 @@ pub(super) const fn statements(column: SealedColumn) -> Statements {
         }
         SealedColumn::CredentialValue => credential_column!("value"),
         SealedColumn::CredentialError => credential_column!("error_message"),
+        SealedColumn::SecretChange => column!(
+            "secret_changes",
+            "value",
+            "queue",
+            "t.pending",
+            "t.name",
+            "NULL, t.salt",
+            "t.pending = s.v->>1 AND t.name = s.v->>2"
+        ),
     }
 }
 

@@ -1,8 +1,9 @@
 use attendant::{
+    clock::new_job_id,
     store::{
         CredentialRow, Enqueued, ErasureRow, JobFilter, NewArtifact, NewAttempt, NewJob,
-        NewObservation, Resealed, SealedAt, SealedColumn, SealedValue, Settlement, StoreError,
-        StoredError,
+        NewObservation, Resealed, SealedAt, SealedColumn, SealedValue, SecretChangeRow, Settlement,
+        StoreError, StoredError,
     },
     types::{JobId, JobState},
 };
@@ -145,8 +146,23 @@ fn credential(world: &World, name: &str) -> CredentialRow {
             message: Some(b"old words".to_vec()),
             at: at(6),
         }),
-        refusals: 0,
         secrets: None,
+    }
+}
+
+async fn change_secrets(world: &World) {
+    for pending in [true, false] {
+        let row = SecretChangeRow {
+            queue: world.queue,
+            name: if pending { "b" } else { "a" }.to_owned(),
+            pending,
+            configured: hash(1),
+            salt: hash(8),
+            value: b"old secret".to_vec(),
+            job: new_job_id(at(0)),
+            at: at(1),
+        };
+        world.store.save_secret_change(row).await.unwrap();
     }
 }
 
@@ -169,11 +185,16 @@ pub async fn what_is_sealed_is_gone_through_in_pages(world: World) {
     for name in ["b", "a"] {
         world.store.save_credential(credential(&world, name)).await.unwrap();
     }
+    change_secrets(&world).await;
     let seqs = [world.row(first).await.seq, world.row(second).await.seq];
     for column in SealedColumn::ALL {
         let values = all(&world, column).await;
-        let of_credentials =
-            matches!(column, SealedColumn::CredentialValue | SealedColumn::CredentialError);
+        let of_credentials = matches!(
+            column,
+            SealedColumn::CredentialValue
+                | SealedColumn::CredentialError
+                | SealedColumn::SecretChange
+        );
         let jobs: Vec<Option<JobId>> = values.iter().map(|value| value.job).collect();
         let salts: Vec<_> = values.iter().map(|value| value.salt.unwrap()).collect();
         if of_credentials {
@@ -195,6 +216,7 @@ pub async fn what_is_sealed_is_gone_through_in_pages(world: World) {
 pub async fn only_what_was_read_is_replaced(world: World) {
     chain(&world).await;
     world.store.save_credential(credential(&world, "a")).await.unwrap();
+    change_secrets(&world).await;
     for column in SealedColumn::ALL {
         let values = all(&world, column).await;
         let anew = |value: &SealedValue, was: &[u8], to: &[u8]| Resealed {
