@@ -34,18 +34,16 @@ async fn world() -> World {
     World { sandbox, site }
 }
 
-impl World {
-    fn order(&self) -> Vec<String> {
-        let args = order(FIRST, LAST);
-        ["enqueue", "certn.application", "--key", KEY, "--tag", TAG, "--args", &args]
-            .map(str::to_owned)
-            .into()
-    }
+/// Places the order, or asks for it again: the job's id.
+fn order_in(site: &Site) -> String {
+    let args = order(FIRST, LAST);
+    site.ok(&["enqueue", "certn.application", "--key", KEY, "--tag", TAG, "--args", &args])
+}
 
+impl World {
     /// A chain with arguments, results, statuses and a file; its first job.
     fn chain(&self) -> String {
-        let order = self.order();
-        let id = self.site.ok(&order.iter().map(String::as_str).collect::<Vec<_>>());
+        let id = order_in(&self.site);
         assert_eq!(self.site.wait_chain(&id)["chain"]["state"], "completed");
         id
     }
@@ -196,9 +194,7 @@ async fn what_is_erased_can_be_read_nowhere_any_more() {
     let backup = kept;
     world.shows_nowhere(&[TAG, FIRST, LAST, KEY]);
     // The tombstone of its key is kept.
-    let order = world.order();
-    let order: Vec<&str> = order.iter().map(String::as_str).collect();
-    assert_eq!(world.site.ok(&order), id);
+    assert_eq!(order_in(&world.site), id);
     assert_eq!(world.sandbox.counters().orders["Canarina Zyxwvut"], 1);
     daemon.stop();
 
