@@ -33,6 +33,7 @@ mod supply;
 mod telling;
 pub mod waiters;
 pub mod wake;
+mod withdraw;
 
 use std::{
     sync::{
@@ -42,6 +43,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::withdraw::Told;
 use self::{
     budgets::Budgets, catalog::Catalog, gates::Gates, running::Running, waiters::Waiters,
     wake::Wake,
@@ -146,6 +148,7 @@ impl Engine {
         };
         engine.ensure_renewals().await?;
         engine.forgive_changed_secrets().await?;
+        engine.resume_withdrawals().await?;
         engine.tell_what_waits_for_people();
         Ok(Arc::new(engine))
     }

@@ -8,6 +8,7 @@ mod crash;
 mod engine;
 mod logins;
 mod oauth;
+mod rotation;
 mod sealing;
 mod store;
 mod strangers;
