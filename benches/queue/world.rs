@@ -13,7 +13,7 @@ use attendant::{
     api,
     clock::Clock,
     config::{self, Config, Env, Inputs},
-    credentials::vault::Vault,
+    credentials::vault::{KeyPlace, Vault},
     definition::Registry,
     engine::{
         Engine, Settings,
@@ -246,8 +246,9 @@ impl World {
 
 async fn open_store(config: &Config, database: &Path) -> Result<(Arc<dyn Store>, Arc<Vault>)> {
     let lock = DatabaseLock::take(database)?;
-    let key = config.seal_key.path(None).context("a key in the folder")?;
-    let (vault, _) = Vault::unlock(database, &key, true).await?;
+    let path = config.seal_key.path(None).context("a key in the folder")?;
+    let place = KeyPlace { path, make: true, fixed: false };
+    let (vault, _) = Vault::unlock(database, &place).await?;
     let synchronous = match config.database.synchronous {
         config::Synchronous::Full => Synchronous::Full,
         config::Synchronous::Normal => Synchronous::Normal,

@@ -17,6 +17,7 @@ mod fields;
 mod jobs;
 mod options;
 mod queues;
+mod rekey;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod service;
@@ -107,6 +108,7 @@ async fn client(command: ClientCommand, session: &mut Session<'_, '_>) -> Ended 
         ClientCommand::Credentials(credentials) => credentials.run(session).await,
         ClientCommand::Token(token) => token.run(session).await,
         ClientCommand::Queues(queues) => queues.run(session).await,
+        ClientCommand::Rekey(rekey) => rekey.run(session).await,
         ClientCommand::Kinds(kinds) => kinds.run(session).await,
         ClientCommand::Definitions(definitions) => definitions.run(session).await,
     }

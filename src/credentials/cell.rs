@@ -417,6 +417,32 @@ impl Cell {
         Ok(())
     }
 
+    /// Seals the row anew with the key in use, where it is sealed with one that begins so. The
+    /// row is kept here and written back whole, so that it must be done here too.
+    pub async fn reseal(&self, store: &dyn Store, vault: &Vault, begin: &[u8]) -> StoreResult<u64> {
+        let _changing = self.changing.lock().await;
+        let Some(mut row) = self.state().row.clone() else { return Ok(0) };
+        let chain = vault.chain(&row.salt);
+        let aad = aad(self.queue, &self.name);
+        let mut count = 0;
+        for sealed in [Some(&mut row.value), row.error.as_mut().map(|error| &mut error.message)]
+            .into_iter()
+            .flatten()
+        {
+            if sealed.as_ref().is_some_and(|sealed| sealed.starts_with(begin)) {
+                // What does not open is of no use to anybody.
+                let clear = sealed.as_ref().and_then(|sealed| chain.open(&aad, sealed).ok());
+                *sealed = clear.map(|clear| chain.seal(&aad, &clear));
+                count += 1;
+            }
+        }
+        if count > 0 {
+            store.save_credential(row.clone()).await?;
+            self.state().row = Some(row);
+        }
+        Ok(count)
+    }
+
     /// Counts the values obtained.
     #[must_use]
     pub fn generation(&self) -> i64 {
@@ -491,7 +517,8 @@ pub fn what_ends_a_lockout(name: &str) -> String {
     )
 }
 
-fn aad(queue: QueueId, name: &str) -> Vec<u8> {
+/// The name of the place, under which a credential's parts are sealed.
+pub(crate) fn aad(queue: QueueId, name: &str) -> Vec<u8> {
     let mut aad = b"credential\0".to_vec();
     aad.extend_from_slice(&queue.to_be_bytes());
     aad.extend_from_slice(name.as_bytes());

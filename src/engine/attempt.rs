@@ -9,11 +9,12 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine,
+    answer::texts_of,
     backend::Execute,
     budgets::Taken,
     catalog::{Account, Catalog, KindRef},
@@ -206,9 +207,15 @@ impl<'a> Opened<'a> {
     /// What was given as a secret, in the form in which it would be echoed.
     fn secret_args(&self) -> Vec<SecretString> {
         let What::Job(kind) = &self.what else { return vec![] };
-        let texts =
-            kind.args.secret_names().filter_map(|name| self.payload.args.get(name)?.as_str());
-        texts.map(|text| text.to_owned().into()).collect()
+        let mut texts = vec![];
+        for args in std::iter::once(&self.payload.args).chain(&self.payload.more) {
+            for value in kind.args.secret_names().filter_map(|name| args.get(name)) {
+                texts_of(value, &mut texts);
+            }
+        }
+        // The longest first: one may be the beginning of another.
+        texts.sort_by_key(|text| std::cmp::Reverse(text.expose_secret().len()));
+        texts
     }
 
     async fn run_job(

@@ -14,12 +14,14 @@ pub mod catalog;
 mod children;
 pub mod dispatcher;
 pub mod enqueue;
+pub mod erase;
 pub mod gates;
 mod holding;
 pub mod holds;
 mod logins;
 pub mod plan;
 pub mod reaper;
+pub mod rekey;
 mod resolve;
 pub mod running;
 pub mod sender;
@@ -96,6 +98,9 @@ pub struct Engine {
     pub actor: ActorId,
     catalog: RwLock<Arc<Catalog>>,
     depths: Mutex<(Timestamp, Arc<Vec<QueueDepth>>)>,
+    /// Held while ended jobs are revived (shared) or erased (alone): an erased one never is.
+    reviving: tokio::sync::RwLock<()>,
+    rekeying: AtomicBool,
     draining: AtomicBool,
     store_trouble: Mutex<Option<String>>,
 }
@@ -112,6 +117,7 @@ impl Engine {
     ) -> StoreResult<Arc<Self>> {
         vault.mark(&*store).await?;
         let now = clock.wall();
+        erase::finish(&*store, &vault, now).await?;
         let names = credential_names(&catalog);
         let engine = Self {
             budgets: Budgets::load(&*store, &catalog, clock.clone(), clock::boot_id()).await?,
@@ -130,6 +136,8 @@ impl Engine {
             waiters: Waiters::default(),
             catalog: RwLock::new(Arc::new(catalog)),
             depths: Mutex::default(),
+            reviving: tokio::sync::RwLock::default(),
+            rekeying: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             store_trouble: Mutex::default(),
             store,

@@ -69,7 +69,7 @@ pub struct Ask<'a> {
     pub maybe_refused_when: Option<&'a Expr>,
     /// What `status` takes from an answer, for `success` to see.
     pub status: Option<&'a Expr>,
-    /// The answer is a credential: its body is not for people's eyes.
+    /// The answer holds a credential or other secrets: its body is not for people's eyes.
     pub secret_answer: bool,
     /// The body of a success is a file: it is neither parsed nor made into text.
     pub raw: bool,
@@ -135,7 +135,9 @@ impl Sender<'_> {
             match verdict {
                 Verdict::Success => {
                     self.trust(&held).await?;
-                    return outcome.map_err(|words| Stopped::Verdict { verdict, words });
+                    return outcome
+                        .map(|answered| answered.without(&self.secrets(&held)))
+                        .map_err(|words| Stopped::Verdict { verdict, words });
                 }
                 Verdict::Unauthorized if !held.is_empty() => {
                     self.withdraw_intent().await?;

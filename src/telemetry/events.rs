@@ -35,6 +35,8 @@ names! {
     DaemonReady = "daemon.ready", INFO;
     DaemonReloaded = "daemon.reloaded", INFO;
     DaemonReloadRefused = "daemon.reload_refused", ERROR;
+    DaemonRekeying = "daemon.rekeying", INFO;
+    DaemonRekeyed = "daemon.rekeyed", INFO;
     DaemonDraining = "daemon.draining", INFO;
     DaemonStopped = "daemon.stopped", INFO;
     ClockStepped = "daemon.clock_stepped", WARN;

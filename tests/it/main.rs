@@ -10,6 +10,7 @@ mod logins;
 mod oauth;
 mod providers;
 mod rotation;
+mod sealing;
 mod store;
 mod strangers;
 mod support;

@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
             refused_when: None,
             maybe_refused_when: None,
             status: kind.status.as_ref(),
-            secret_answer: false,
+            secret_answer: kind.secret_result,
             raw: matches!(kind.shape, Shape::Download { .. }),
             repeat_never: kind.repeat == Repeat::Never,
             own_intent: false,

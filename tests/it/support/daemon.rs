@@ -134,6 +134,11 @@ impl Site {
         self.spawn_with(crash_at.map(|point| ("ATTENDANT_CRASH_AT", point)))
     }
 
+    /// Starts the daemon with a variable more in its environment.
+    pub fn spawn_in(&self, variable: (&str, &str)) -> Daemon {
+        self.spawn_with(Some(variable))
+    }
+
     fn spawn_with(&self, variable: Option<(&str, &str)>) -> Daemon {
         let mut command = self.command();
         command.envs(variable);
