@@ -35,8 +35,11 @@ const KINDS: [Row; 19] = [
     ("ipseity.refresh_token_delete", "call", &["token"], &[], &["token"]),
 ];
 
+type Names = &'static [&'static str];
 /// Provider; credentials with their shapes; secrets that must be given; secrets that may be.
-const ACCOUNTS: [(&str, &[(&str, &str)], &[&str], &[&str]); 5] = [
+type Account = (&'static str, &'static [(&'static str, &'static str)], Names, Names);
+
+const ACCOUNTS: [Account; 5] = [
     (
         "certn",
         &[("access_token", "exchange")],

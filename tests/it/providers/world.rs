@@ -1,5 +1,7 @@
 //! One simulated provider, and a daemon with one account of it.
 
+use std::fmt::Write as _;
+
 use attendant::{
     clock::Clock,
     definition::Registry,
@@ -67,11 +69,11 @@ impl Plan {
             self.base_path
         );
         for (param, value) in params {
-            account += &format!("params.{param} = \"{value}\"\n");
+            writeln!(account, "params.{param} = \"{value}\"").unwrap();
         }
         for (secret, value) in self.secrets {
             site.write(secret, &value);
-            account += &format!("secrets.{secret} = {{ file = \"{secret}\" }}\n");
+            writeln!(account, "secrets.{secret} = {{ file = \"{secret}\" }}").unwrap();
         }
         site.configure(&account);
         let mut definition = mend(name, &self.mended);
