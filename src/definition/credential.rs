@@ -110,6 +110,8 @@ pub struct Asked {
     /// Whether the answer may be a refused login (a provider that masks it as a 500): a few more
     /// tries than a plain refusal, and then as one.
     pub maybe_refused_when: Option<Expr>,
+    /// Seconds, or an HTTP date, to wait before anything else is sent for the account.
+    pub retry_after: Option<Expr>,
     pub value: Expr,
     /// A refresh token to keep for the next time, where the answer has one.
     pub refresh_token: Option<Expr>,

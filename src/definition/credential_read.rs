@@ -79,13 +79,14 @@ fn read_exchange(name: &str, table: &Table<'_>, common: &Common) -> Option<Excha
 fn read_way(table: &Table<'_>, scope: &Scope) -> Option<Way> {
     let answer = scope.clone().with_answer();
     if let Some(node) = table.get("given") {
-        const ASKED: [&str; 7] = [
+        const ASKED: [&str; 8] = [
             "request",
             "value",
             "auth",
             "success",
             "refused_when",
             "maybe_refused_when",
+            "retry_after",
             "refresh_token",
         ];
         for key in ASKED {
@@ -106,6 +107,7 @@ fn read_way(table: &Table<'_>, scope: &Scope) -> Option<Way> {
     let success = expr_at(table, "success", &answer);
     let refused_when = expr_at(table, "refused_when", &answer);
     let maybe_refused_when = expr_at(table, "maybe_refused_when", &answer);
+    let retry_after = expr_at(table, "retry_after", &answer);
     let lifetime = read_lifetime(table, Some(&answer));
     let (request, auth) = (request?, auth?);
     let refs = request.refs().into_iter().chain(auth.iter().flat_map(super::Auth::refs));
@@ -116,6 +118,7 @@ fn read_way(table: &Table<'_>, scope: &Scope) -> Option<Way> {
         success: success?,
         refused_when: refused_when?,
         maybe_refused_when: maybe_refused_when?,
+        retry_after: retry_after?,
         value: value?,
         refresh_token: refresh_token?,
     };

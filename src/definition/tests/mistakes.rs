@@ -156,7 +156,7 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
     (
         CALL,
         "[[jobs.k.then]]\nkind = \"acme.l\"",
-        "acme.toml:7: jobs.k.then[0].kind: there is no kind `acme.l`: use acme.k, certn.applicant, certn.application, certn.report or certn.users",
+        "acme.toml:7: jobs.k.then[0].kind: there is no kind `acme.l`: use acme.k",
     ),
     (
         CALL,
@@ -212,6 +212,16 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
         "[credentials.t]\n",
         "shape = \"exchange\"\ngiven = \"x\"\nexpires_in = \"1\"",
         "acme.toml:6: credentials.t.expires_in: `given` has no answer to read: use `jwt_exp` or `ttl`",
+    ),
+    (
+        "[credentials.t]\n",
+        "shape = \"exchange\"\ngiven = \"x\"\nretry_after = \"1\"",
+        "acme.toml:6: credentials.t.retry_after: `given` is the value itself: nothing is asked",
+    ),
+    (
+        "[credentials.t]\n",
+        "shape = \"exchange\"\nvalue = \"response.t\"\nrequest = { path = \"/\" }\nretry_after = \"args.x\"",
+        "acme.toml:7: credentials.t.retry_after: `args` is not known here: use body, credentials, http, params, refresh_token, response or secrets",
     ),
     (
         "secrets = { a = \"A\" }\n",

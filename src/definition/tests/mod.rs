@@ -5,6 +5,7 @@ mod mistakes;
 mod problems;
 mod requests;
 mod schema;
+mod shipped;
 
 use std::{fs, sync::Arc};
 

@@ -310,7 +310,7 @@ impl Renewal<'_> {
             auth: asked.auth.as_ref(),
             success: asked.success.as_ref(),
             retry_when: None,
-            retry_after: None,
+            retry_after: asked.retry_after.as_ref(),
             refused_when: asked.refused_when.as_ref(),
             maybe_refused_when: asked.maybe_refused_when.as_ref(),
             status: None,
