@@ -8,6 +8,7 @@ mod crash;
 mod engine;
 mod logins;
 mod oauth;
+mod oidc;
 mod store;
 mod strangers;
 mod support;
