@@ -97,6 +97,7 @@ User = get_user_model()
 lock = threading.Lock()
 requests = collections.Counter()
 polls = collections.Counter()
+reports = collections.Counter()
 throttle = {"on": False, "rate": "1/min"}
 settable = {"login_rate": None, "login_status": 201, "retry_after": True}
 
@@ -190,11 +191,13 @@ class Applicant(Protected):
 
 
 class Report(Protected):
+    """Not there yet when it is first asked for."""
+
     def get(self, request, id):
         with lock:
-            requests["reports"] += 1
-            complete = polls[id] > options.polls and requests["reports"] > 1
-        if not complete:
+            reports[id] += 1
+            ready = polls[id] > options.polls and reports[id] > 1
+        if not ready:
             words = "Cannot generate report for incomplete hr applicant."
             raise ValidationError({"non_field_errors": [words]})
         return HttpResponse(b"%PDF-1.7 of " + id.encode(), content_type="application/pdf")
@@ -248,6 +251,7 @@ def stats(request):
                 "requests": {key: n for key, n in requests.items() if key.startswith("/")},
                 "orders": requests["orders"],
                 "polls": dict(polls),
+                "reports": dict(reports),
                 "tokens": AccessToken.objects.count(),
             }
         )
