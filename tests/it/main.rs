@@ -9,6 +9,7 @@ mod engine;
 mod logins;
 mod oauth;
 mod oidc;
+mod providers;
 mod scantrust;
 mod store;
 mod strangers;

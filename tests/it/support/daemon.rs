@@ -35,9 +35,14 @@ pub struct Daemon {
 }
 
 impl Site {
+    /// An empty folder.
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
     /// A site with one Certn account whose follows are polled quickly.
     pub fn certn(base_url: &str, client_id: &str, client_secret: &str) -> Self {
-        let site = Self { folder: tempfile::tempdir().unwrap() };
+        let site = Self::new();
         site.write("client_id", client_id);
         site.write("client_secret", client_secret);
         let shipped = Registry::load(None).unwrap();
