@@ -120,14 +120,19 @@ pub struct Files {
 
 impl Files {
     pub fn write(durability: Durability) -> Result<Self> {
+        let accounts = format!("[accounts.{ACCOUNT}]\nprovider = \"bench\"\n");
+        Self::with(durability, DEFINITION, &accounts)
+    }
+
+    /// With this definition, and these accounts of it.
+    pub fn with(durability: Durability, definition: &str, accounts: &str) -> Result<Self> {
         let files = Self { dir: folder()?, socket: TempDir::with_prefix("bench-")? };
         let jobs = files.dir.path().join("jobs.d");
         fs::create_dir(&jobs)?;
-        fs::write(jobs.join("bench.toml"), DEFINITION)?;
+        fs::write(jobs.join("bench.toml"), definition)?;
         let text = format!(
             "jobs_dir = \"jobs.d\"\n[database]\nurl = \"sqlite://{}\"\nsynchronous = \"{}\"\n\
-             [api]\nsocket = \"{}\"\n[log]\nfilter = \"{}\"\n\
-             [accounts.{ACCOUNT}]\nprovider = \"bench\"\n",
+             [api]\nsocket = \"{}\"\n[log]\nfilter = \"{}\"\n{accounts}",
             files.database().display(),
             durability.text(),
             files.socket().display(),

@@ -85,6 +85,8 @@ operations! {
         &[(200, "Value"), (404, "Problem"), (422, "Problem"), (503, "Problem")];
     post "/v1/credentials/{account}/{name}/renew": "Renew now", &[], None,
         &[(202, "Credential"), (404, "Problem")];
+    post "/v1/credentials/{account}/{name}/revoke": "Withdraw the value in hand, obtain another",
+        &[], None, &[(200, "Withdrawn"), (404, "Problem")];
     get "/v1/queues": "Queues with gates, budgets and depths", &[], None, &[(200, "Queues")];
     post "/v1/queues/{account}/pause": "Shut a queue", &[], None,
         &[(200, "Queue"), (404, "Problem")];

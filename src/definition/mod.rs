@@ -29,7 +29,7 @@
 //! | `response`, `body`, `http.status`, `http.headers` | after an answer |
 //! | `status` | in `until`, `success` and `then`: what `status` took from the answer, or null |
 //! | `refresh_token` | in an exchange that takes one from its answers |
-//! | `value` | in a rotation's `revoke` |
+//! | `value` | in a credential's `revoke` |
 //! | `item` | in `value`, `created_at` and `expires_at` of a rotation's `list` |
 //! | `payload` | in a webhook's `wakes` |
 

@@ -222,13 +222,11 @@ fn needed_credentials(spec: &CredentialSpec) -> Vec<String> {
                 Need::Credential(name) => Some(name.clone()),
                 Need::Secret(_) | Need::RefreshToken => None,
             });
-            names.collect()
+            let revoke = exchange.revoke.iter().flat_map(|request| request.refs());
+            let revoked = revoke.filter_map(|name| name.strip_prefix("credentials."));
+            names.chain(revoked.map(str::to_owned)).collect()
         }
-        CredentialShape::Rotate(rotate) => {
-            let auth = rotate.auth.iter().flat_map(Auth::refs);
-            let refs = rotate.create.refs().into_iter().chain(auth);
-            refs.filter_map(|name| name.strip_prefix("credentials.")).map(str::to_owned).collect()
-        }
+        CredentialShape::Rotate(rotate) => rotate.credentials().map(str::to_owned).collect(),
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     running::Stop,
     sender::Sender,
     settling::Settling,
-    shapes::{Outcome, Run, exchange::Renewal},
+    shapes::{Outcome, Run, exchange::Renewal, revoke::Revoking, rotate::Rotating},
 };
 use crate::{
     crash,
@@ -280,14 +280,18 @@ impl<'a> Opened<'a> {
             let words = "no definition has this credential any more";
             return (Outcome::failed(Code::Definition, Retry::Never, words), sender.permit);
         };
-        let CredentialShape::Exchange(exchange) = &spec.shape else {
-            let words = "rotated credentials are not kept yet by this version";
-            return (Outcome::failed(Code::Definition, Retry::Never, words), sender.permit);
-        };
-        let mut renewal =
-            Renewal { sender, account: self.account, cell: &cell, exchange, timeout: spec.timeout };
-        let outcome = renewal.attempt().await;
-        (outcome, renewal.sender.permit)
+        let (account, timeout) = (self.account, spec.timeout);
+        match &spec.shape {
+            CredentialShape::Exchange(exchange) => {
+                let renewal = Renewal { sender, account, cell: &cell, exchange, timeout };
+                run_exchange(renewal).await
+            }
+            CredentialShape::Rotate(rotate) => {
+                let mut rotating = Rotating { sender, account, cell: &cell, rotate, timeout };
+                let outcome = rotating.attempt().await;
+                (outcome, rotating.sender.permit)
+            }
+        }
     }
 
     fn tell_started(&self) {
@@ -307,6 +311,21 @@ impl<'a> Opened<'a> {
             },
         );
     }
+}
+
+/// What an operator has withdrawn is revoked first, if the definition can.
+async fn run_exchange(mut renewal: Renewal<'_>) -> (Outcome, Option<Taken>) {
+    let Renewal { account, cell, exchange, timeout, .. } = renewal;
+    let Some(request) = exchange.revoke.as_deref() else {
+        return (renewal.attempt().await, renewal.sender.permit);
+    };
+    let revoking = Revoking { account, cell, request, auth: None, timeout };
+    if let Err(outcome) = revoking.all_due(&mut renewal.sender).await {
+        return (outcome, renewal.sender.permit);
+    }
+    let outcome = renewal.attempt().await;
+    let next = cell.next_revocation(renewal.sender.engine.clock.wall());
+    (outcome.not_after(next), renewal.sender.permit)
 }
 
 fn open(engine: &Engine, job: &ClaimedJob) -> Result<Payload, Box<Outcome>> {

@@ -31,6 +31,7 @@ mod supply;
 mod telling;
 pub mod waiters;
 pub mod wake;
+mod withdraw;
 
 use std::{
     sync::{
@@ -40,6 +41,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::withdraw::Told;
 use self::{
     budgets::Budgets, catalog::Catalog, gates::Gates, running::Running, waiters::Waiters,
     wake::Wake,
@@ -138,6 +140,7 @@ impl Engine {
         };
         engine.ensure_renewals().await?;
         engine.forgive_changed_secrets().await?;
+        engine.resume_withdrawals().await?;
         engine.tell_what_waits_for_people();
         Ok(Arc::new(engine))
     }

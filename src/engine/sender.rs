@@ -74,6 +74,9 @@ pub struct Ask<'a> {
     /// The body of a success is a file: it is neither parsed nor made into text.
     pub raw: bool,
     pub repeat_never: bool,
+    /// The caller has recorded an intent of its own, and finds out itself what became of a request
+    /// that must not be repeated: the job needs no intent, and may be stopped.
+    pub own_intent: bool,
     pub follow: bool,
     pub manner: Manner,
 }
@@ -270,7 +273,7 @@ impl Sender<'_> {
         vars: &Vars,
     ) -> Result<(Verdict, Result<Answered, String>), Stopped> {
         self.permit().await?;
-        if ask.repeat_never && !self.is_out() {
+        if ask.repeat_never && !ask.own_intent && !self.is_out() {
             self.record_intent().await?;
             crash::point("intended");
         }

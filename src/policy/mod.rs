@@ -3,7 +3,7 @@
 //!
 //! A request's way through here: [`classify`] says what its end means, [`settle`] what that does
 //! to the job; [`gate`] and [`budget`] say whether the next one may go, [`backoff`], [`cadence`]
-//! and [`renewal`] when.
+//! and [`renewal`] when. [`rotation`] says how one credential follows another.
 
 pub mod backoff;
 pub mod breaker;
@@ -16,6 +16,7 @@ pub mod limit;
 pub mod lockout;
 pub mod renewal;
 pub mod retry_after;
+pub mod rotation;
 pub mod settle;
 
 use std::time::Duration;

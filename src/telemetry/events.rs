@@ -54,6 +54,12 @@ names! {
     CredentialAtRisk = "credential.at_risk", ERROR;
     CredentialPublished = "credential.published", INFO;
     CredentialRevoked = "credential.revoked", INFO;
+    /// An operator took a value out of use.
+    CredentialWithdrawn = "credential.withdrawn", INFO;
+    /// A value out of use could not be revoked yet.
+    CredentialNotRevoked = "credential.not_revoked", WARN;
+    /// The provider has values that a create with a lost reply may have made.
+    CredentialOrphaned = "credential.orphaned", WARN;
     CredentialLockedOut = "credential.locked_out", ERROR;
     /// A job changed a secret at the provider: the configuration has the old one.
     SecretChanged = "credential.secret_changed", WARN;

@@ -10,6 +10,7 @@ mod logins;
 mod oauth;
 mod oidc;
 mod providers;
+mod rotation;
 mod scantrust;
 mod store;
 mod strangers;

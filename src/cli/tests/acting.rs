@@ -120,3 +120,19 @@ fn a_credential_is_renewed_by_its_full_name() {
     assert!(run.code == 0 && run.out.starts_with("certn/access_token is being renewed"));
     assert_eq!(fake.run(&["credentials", "renew", "certn"]).code, 2);
 }
+
+#[test]
+fn a_withdrawal_says_whether_the_provider_knows() {
+    let table = [
+        ("told", "is withdrawn, and revoked at the provider"),
+        ("pending", "could not be told yet"),
+        ("cannot", "stays valid at the provider until it expires"),
+        ("nothing", "had no value to withdraw"),
+    ];
+    for (provider, words) in table {
+        let route = "POST /v1/credentials/gate/t/revoke";
+        let fake = Fake::new().on(route, 200, &json!({"account": "gate", "provider": provider}));
+        let run = fake.run(&["credentials", "revoke", "gate/t"]);
+        assert!(run.code == 0 && run.out.contains(words), "{}", run.out);
+    }
+}

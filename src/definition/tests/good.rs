@@ -108,6 +108,7 @@ pass = { title = "Password", optional = true }
 account_id = { type = "id" }
 [credentials.access]
 shape = "exchange"
+revoke = { method = "POST", path = "/revoke", form = { token = "{{ value }}" } }
 [[credentials.access.alternatives]]
 given = "{{ secrets.given|replace('Bearer ', '') }}"
 jwt_exp = true
@@ -138,6 +139,7 @@ fn credentials_are_exchanged_in_ways_and_rotated() {
     let CredentialShape::Exchange(access) = &provider.credentials["access"].shape else {
         panic!("no exchange")
     };
+    assert!(access.revoke.is_some());
     let secret = |name: &str| Need::Secret(name.to_owned());
     let needs: Vec<_> = access.ways.iter().map(|way| way.needs.clone()).collect();
     let expected =

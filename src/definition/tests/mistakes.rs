@@ -210,6 +210,11 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
     ),
     (
         "[credentials.t]\n",
+        "shape = \"exchange\"\nvalue = \"response.t\"\nrequest = { path = \"/\" }\nrevoke = { path = \"/\", headers = { X = \"{{ credentials.t }}\" } }",
+        "acme.toml:3: credentials.t: needs itself: t needs t",
+    ),
+    (
+        "[credentials.t]\n",
         "shape = \"exchange\"\ngiven = \"x\"\nexpires_in = \"1\"",
         "acme.toml:6: credentials.t.expires_in: `given` has no answer to read: use `jwt_exp` or `ttl`",
     ),

@@ -317,6 +317,7 @@ impl Renewal<'_> {
             secret_answer: true,
             raw: false,
             repeat_never: false,
+            own_intent: false,
             follow: false,
             manner: Manner {
                 timeout: self.timeout,
