@@ -13,7 +13,12 @@ use super::{
     problem::Problem,
     query::{self, NoParams, Raw},
 };
-use crate::{credentials::view::CredentialView, types::Timestamp};
+use crate::{
+    credentials::{cell::Cell, view::CredentialView},
+    engine::{Engine, sinks::view::SinkView},
+    store::StoreResult,
+    types::Timestamp,
+};
 
 const DEFAULT_MIN_TTL: Duration = Duration::from_mins(1);
 const LONGEST_TTL: Duration = Duration::from_hours(24 * 366);
@@ -22,13 +27,30 @@ const LONGEST_TIMEOUT: Duration = Duration::from_hours(1);
 
 #[derive(Serialize)]
 struct List {
-    credentials: Vec<CredentialView>,
+    credentials: Vec<WithSinks>,
 }
 
-pub async fn list(State(api): State<Arc<Api>>, _: NoParams) -> Response {
-    let now = api.engine.clock.wall();
-    let credentials = api.engine.credentials.all().iter().map(|cell| cell.view(now)).collect();
-    json::ok(&List { credentials })
+/// A credential and where its value is handed to.
+#[derive(Serialize)]
+struct WithSinks {
+    #[serde(flatten)]
+    credential: CredentialView,
+    sinks: Vec<SinkView>,
+}
+
+impl WithSinks {
+    async fn of(engine: &Engine, cell: &Cell) -> StoreResult<Self> {
+        let sinks = engine.sinks_of(cell.queue, &cell.name).await?;
+        Ok(Self { credential: cell.view(engine.clock.wall()), sinks })
+    }
+}
+
+pub async fn list(State(api): State<Arc<Api>>, _: NoParams) -> Result<Response, Problem> {
+    let mut credentials = vec![];
+    for cell in api.engine.credentials.all() {
+        credentials.push(WithSinks::of(&api.engine, &cell).await?);
+    }
+    Ok(json::ok(&List { credentials }))
 }
 
 pub async fn get(
@@ -36,12 +58,17 @@ pub async fn get(
     Named((account, name)): Named<(String, String)>,
     _: NoParams,
 ) -> Result<Response, Problem> {
-    view(&api, &account, &name, StatusCode::OK)
+    view(&api, &account, &name, StatusCode::OK).await
 }
 
-fn view(api: &Api, account: &str, name: &str, status: StatusCode) -> Result<Response, Problem> {
+async fn view(
+    api: &Api,
+    account: &str,
+    name: &str,
+    status: StatusCode,
+) -> Result<Response, Problem> {
     let cell = api.engine.cell(account, name).map_err(|no| api.refusal(no))?;
-    Ok(json::answer(status, &cell.view(api.engine.clock.wall())))
+    Ok(json::answer(status, &WithSinks::of(&api.engine, &cell).await?))
 }
 
 /// A value in clear.
@@ -84,5 +111,5 @@ pub async fn renew(
     _: NoParams,
 ) -> Result<Response, Problem> {
     api.engine.renew(&account, &name).await.map_err(|no| api.refusal(no))?;
-    view(&api, &account, &name, StatusCode::ACCEPTED)
+    view(&api, &account, &name, StatusCode::ACCEPTED).await
 }

@@ -165,6 +165,13 @@ impl Cell {
         self.state().refresh_token.clone()
     }
 
+    /// All that is secret here, usable or not: for redaction.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let state = self.state();
+        [&state.value, &state.refresh_token].into_iter().flatten().cloned().collect()
+    }
+
     /// Tells when renewals end.
     #[must_use]
     pub fn ends(&self) -> watch::Receiver<u64> {

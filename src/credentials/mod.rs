@@ -3,5 +3,6 @@
 pub mod all;
 pub mod cell;
 pub mod seal;
+pub mod sink;
 pub mod vault;
 pub mod view;

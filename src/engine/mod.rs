@@ -3,6 +3,7 @@
 //!
 //! [`dispatcher`] claims, [`backend`] hands the claimed jobs to an apalis worker, [`attempt`] runs
 //! one of them through its shape ([`shapes`]) and settles it, [`reaper`] looks after leases.
+//! [`sinks`] hands fresh credentials to other programs.
 //! [`actions`] is what the API may ask of all this. [`catalog`] is what to do, as configured.
 
 pub mod actions;
@@ -24,6 +25,7 @@ pub mod running;
 pub mod sender;
 mod settling;
 pub mod shapes;
+pub mod sinks;
 mod submit;
 mod supply;
 mod telling;
@@ -39,8 +41,8 @@ use std::{
 };
 
 use self::{
-    budgets::Budgets, catalog::Catalog, gates::Gates, running::Running, waiters::Waiters,
-    wake::Wake,
+    budgets::Budgets, catalog::Catalog, gates::Gates, running::Running, sinks::Sinks,
+    waiters::Waiters, wake::Wake,
 };
 use crate::{
     clock::{self, Clock},
@@ -78,6 +80,7 @@ pub struct Engine {
     pub budgets: Budgets,
     pub gates: Gates,
     pub credentials: Credentials,
+    pub sinks: Sinks,
     pub outbound: Outbound,
     pub running: Running,
     pub wake: Wake,
@@ -107,6 +110,7 @@ impl Engine {
             budgets: Budgets::load(&*store, &catalog, clock.clone(), clock::boot_id()).await?,
             gates: Gates::load(&*store, now).await?,
             credentials: Credentials::load(&*store, &vault, names.into_iter()).await?,
+            sinks: Sinks::load(&*store, &catalog).await?,
             actor: store.actor_id(DAEMON).await?,
             running: Running::default(),
             wake: Wake::default(),

@@ -3,7 +3,7 @@
 //!
 //! A request's way through here: [`classify`] says what its end means, [`settle`] what that does
 //! to the job; [`gate`] and [`budget`] say whether the next one may go, [`backoff`], [`cadence`]
-//! and [`renewal`] when.
+//! and [`renewal`] when. [`sink`] says when a value goes into another program's file.
 
 pub mod backoff;
 pub mod breaker;
@@ -16,6 +16,7 @@ pub mod limit;
 pub mod renewal;
 pub mod retry_after;
 pub mod settle;
+pub mod sink;
 
 use std::time::Duration;
 

@@ -109,6 +109,11 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     async fn credentials(&self) -> StoreResult<Vec<CredentialRow>>;
     async fn save_credential(&self, row: CredentialRow) -> StoreResult<()>;
 
+    /// How far values were handed to files of other programs.
+    async fn sinks(&self) -> StoreResult<Vec<SinkRow>>;
+    /// Returns once durable.
+    async fn save_sink(&self, row: SinkRow) -> StoreResult<()>;
+
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>>;
     async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()>;
     /// Drops buckets of another boot (they were written anew) and those whose window is over.

@@ -54,6 +54,11 @@ names! {
     CredentialPublished = "credential.published", INFO;
     CredentialRevoked = "credential.revoked", INFO;
     CredentialLockedOut = "credential.locked_out", ERROR;
+    /// A value is in another program's file.
+    SinkWritten = "sink.written", INFO;
+    SinkFailing = "sink.failing", ERROR;
+    /// Its value expired without a successor.
+    SinkRemoved = "sink.removed", INFO;
     QueueGated = "queue.gated", WARN;
     QueueOpened = "queue.opened", INFO;
     QueuePaused = "queue.paused", INFO;

@@ -188,6 +188,7 @@ impl Renewal<'_> {
                 ..Event::default()
             },
         );
+        engine.handed_over(self.cell);
         // Whoever waited for it may go on.
         engine.wake.ready(self.account.queue);
         Ok(Outcome::of(AttemptEnd::Snooze { at: renew_at }))
