@@ -1,7 +1,7 @@
 //! The credentials of all accounts, by account and name.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -58,9 +58,16 @@ impl Credentials {
         all
     }
 
-    /// Why an account cannot send anything: a credential is missing and was not to be had.
+    /// What is wrong with the first of these credentials that is missing and was not to be had.
     #[must_use]
-    pub fn blocked(&self, queue: QueueId, now: Timestamp) -> Option<Unavailable> {
-        self.queues().get(&queue)?.values().find_map(|cell| cell.trouble(now))
+    pub fn blocked(
+        &self,
+        queue: QueueId,
+        names: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Option<Unavailable> {
+        let queues = self.queues();
+        let cells = queues.get(&queue)?;
+        names.iter().filter_map(|name| cells.get(name)).find_map(|cell| cell.trouble(now))
     }
 }

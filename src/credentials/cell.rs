@@ -23,9 +23,6 @@ use crate::{
     types::Timestamp,
 };
 
-/// Refused logins after which the secrets are left alone until they change.
-pub const REFUSALS: u32 = 2;
-
 /// What is kept sealed of a credential.
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -34,6 +31,22 @@ struct Kept {
     value: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
+    #[serde(default)]
+    origin: Origin,
+}
+
+/// How a value was come by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The login that brought it; none where another credential did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Hash16>,
+    /// It is a secret itself: to obtain it again brings the same.
+    #[serde(default)]
+    pub given: bool,
+    /// Its expiry was told as a duration, and so moves with a stepped wall clock.
+    #[serde(default)]
+    pub relative: bool,
 }
 
 /// A value that a request may be sent with.
@@ -42,6 +55,7 @@ pub struct Held {
     pub value: SecretString,
     pub generation: i64,
     pub expires_at: Option<Timestamp>,
+    pub origin: Origin,
 }
 
 /// What an exchange brought.
@@ -49,6 +63,7 @@ pub struct Held {
 pub struct Obtained {
     pub value: SecretString,
     pub refresh_token: Option<SecretString>,
+    pub origin: Origin,
     pub sent_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub renew_at: Option<Timestamp>,
@@ -68,12 +83,11 @@ pub(super) struct State {
     pub(super) row: Option<CredentialRow>,
     value: Option<SecretString>,
     refresh_token: Option<SecretString>,
+    origin: Origin,
     /// When a failed renewal is tried again.
     pub(super) retry_at: Option<Timestamp>,
     /// The words of the last error, in clear.
     pub(super) words: Option<String>,
-    /// Fresh values in a row that a provider refused.
-    distrust: u32,
 }
 
 impl State {
@@ -89,7 +103,14 @@ impl State {
             value,
             generation: self.row.as_ref().map_or(0, |row| row.generation),
             expires_at: self.row.as_ref().and_then(|row| row.expires_at),
+            origin: self.origin,
         })
+    }
+
+    /// Nothing is tried any more until the secrets change or somebody asks.
+    pub(super) fn is_locked_out(&self) -> bool {
+        let error = self.row.as_ref().filter(|row| row.errors > 0).and_then(|r| r.error.as_ref());
+        error.is_some_and(|error| error.code == Code::Lockout.text())
     }
 }
 
@@ -122,6 +143,7 @@ impl Cell {
                 && let Ok(kept) = serde_json::from_slice::<Kept>(&clear)
             {
                 state.value = kept.value.map(Into::into);
+                state.origin = kept.origin;
                 state.refresh_token = kept.refresh_token.map(Into::into);
             }
             state.words = row
@@ -189,12 +211,9 @@ impl Cell {
         let error = row.error.as_ref().filter(|_| row.errors > 0)?;
         let code = error.code.parse().unwrap_or(Code::Internal);
         let words = state.words.clone().unwrap_or_default();
-        if row.refusals >= REFUSALS {
-            let detail = format!(
-                "{}/{}: the login was refused ({words}); change the secrets and reload, or \
-                 `attendant credentials renew {}/{}`",
-                self.account, self.name, self.account, self.name
-            );
+        if state.is_locked_out() {
+            let name = format!("{}/{}", self.account, self.name);
+            let detail = format!("{name} is locked out: {words}; {}", what_ends_a_lockout(&name));
             return Some(Unavailable { code: Code::Lockout, retry_at: None, detail });
         }
         let retry_at = state.retry_at.filter(|at| now < *at)?;
@@ -202,33 +221,17 @@ impl Cell {
         Some(Unavailable { code, retry_at: Some(retry_at), detail })
     }
 
-    /// Whether the login may be tried with these secrets.
     #[must_use]
-    pub fn locked_out(&self, fingerprint: &Hash16) -> bool {
-        let state = self.state();
-        state.row.as_ref().is_some_and(|row| {
-            row.refusals >= REFUSALS && row.secrets.as_ref() == Some(fingerprint)
-        })
+    pub fn is_locked_out(&self) -> bool {
+        self.state().is_locked_out()
     }
 
-    /// Whether a login was refused with secrets other than these.
+    /// Whether the last try failed with secrets other than these.
     #[must_use]
-    pub fn refused_others(&self, fingerprint: &Hash16) -> bool {
+    pub fn failed_with_others(&self, fingerprint: &Hash16) -> bool {
         let state = self.state();
         let row = state.row.as_ref();
-        row.is_some_and(|row| row.refusals > 0 && row.secrets.as_ref() != Some(fingerprint))
-    }
-
-    /// A request with this credential was answered as it should be.
-    pub fn trusted(&self) {
-        self.state().distrust = 0;
-    }
-
-    /// A request with a fresh value was refused; how often that happened in a row.
-    pub fn distrusted(&self) -> u32 {
-        let mut state = self.state();
-        state.distrust = state.distrust.saturating_add(1);
-        state.distrust
+        row.is_some_and(|row| row.errors > 0 && row.secrets.as_ref() != Some(fingerprint))
     }
 
     /// Stores a new value, durably, before anybody may use it.
@@ -242,18 +245,19 @@ impl Cell {
         let mut row = self.row();
         row.generation += 1;
         row.salt = seal::new_salt();
-        row.value =
-            self.sealed(vault, &row, Some(&obtained.value), obtained.refresh_token.as_ref());
+        let kept = (Some(&obtained.value), obtained.refresh_token.as_ref(), obtained.origin);
+        row.value = self.sealed(vault, &row, kept);
         row.sent_at = Some(obtained.sent_at);
         row.expires_at = obtained.expires_at;
         row.renew_at = obtained.renew_at;
-        (row.errors, row.error, row.refusals, row.secrets) = (0, None, 0, None);
+        (row.errors, row.error, row.secrets) = (0, None, None);
         store.save_credential(row.clone()).await?;
         let generation = row.generation;
         {
             let mut state = self.state();
             state.value = Some(obtained.value);
             state.refresh_token = obtained.refresh_token;
+            state.origin = obtained.origin;
             (state.retry_at, state.words) = (None, None);
             state.row = Some(row);
         }
@@ -261,7 +265,7 @@ impl Cell {
         Ok(generation)
     }
 
-    /// Stores that a try failed. A refused login counts against `fingerprint`'s secrets.
+    /// Stores that a try failed.
     pub async fn fail(
         &self,
         store: &dyn Store,
@@ -271,11 +275,7 @@ impl Cell {
         let _changing = self.changing.lock().await;
         let mut row = self.row();
         row.errors = row.errors.saturating_add(1);
-        if let Some(fingerprint) = failure.refused {
-            row.refusals =
-                if row.secrets == Some(fingerprint) { row.refusals.saturating_add(1) } else { 1 };
-            row.secrets = Some(fingerprint);
-        }
+        row.secrets = Some(failure.secrets);
         let words = failure.words.as_bytes();
         row.error = Some(StoredError {
             code: failure.code.to_string(),
@@ -306,7 +306,8 @@ impl Cell {
         if row.generation != generation {
             return Ok(false);
         }
-        row.value = self.sealed(vault, &row, None, self.refresh_token().as_ref());
+        let origin = self.state().origin;
+        row.value = self.sealed(vault, &row, (None, self.refresh_token().as_ref(), origin));
         store.save_credential(row.clone()).await?;
         let mut state = self.state();
         state.value = None;
@@ -314,16 +315,60 @@ impl Cell {
         Ok(true)
     }
 
+    /// Drops the refresh token that a provider refused. The value in hand stays.
+    pub async fn drop_refresh_token(&self, store: &dyn Store, vault: &Vault) -> StoreResult<()> {
+        let _changing = self.changing.lock().await;
+        let mut row = self.row();
+        let (value, origin) = {
+            let state = self.state();
+            (state.value.clone(), state.origin)
+        };
+        row.value = self.sealed(vault, &row, (value.as_ref(), None, origin));
+        store.save_credential(row.clone()).await?;
+        let mut state = self.state();
+        state.refresh_token = None;
+        state.row = Some(row);
+        Ok(())
+    }
+
+    /// The wall clock was stepped by so many milliseconds. What was counted from then moves with
+    /// it; what a provider told as a time stays. Returns when the renewal is due now.
+    pub async fn step(
+        &self,
+        store: &dyn Store,
+        by_ms: i64,
+        jitter: f64,
+    ) -> StoreResult<Option<Timestamp>> {
+        let _changing = self.changing.lock().await;
+        let mut row = self.row();
+        let Some(sent_at) = row.sent_at else { return Ok(None) };
+        let relative = self.state().origin.relative;
+        let moved = |at: Timestamp| Timestamp(at.0.saturating_add(by_ms));
+        row.sent_at = Some(moved(sent_at));
+        if relative || row.expires_at.is_none() {
+            row.expires_at = row.expires_at.map(moved);
+            row.renew_at = row.renew_at.map(moved);
+            row.promised_until = row.promised_until.map(moved);
+        } else if let (Some(sent_at), Some(expires_at)) = (row.sent_at, row.expires_at) {
+            row.renew_at = Some(Life { sent_at, expires_at }.renew_at(jitter));
+        }
+        store.save_credential(row.clone()).await?;
+        let renew_at = row.renew_at;
+        let mut state = self.state();
+        state.retry_at = state.retry_at.map(moved);
+        state.row = Some(row);
+        Ok(state.retry_at.or(renew_at))
+    }
+
     /// What the row keeps of a value and a refresh token.
     fn sealed(
         &self,
         vault: &Vault,
         row: &CredentialRow,
-        value: Option<&SecretString>,
-        refresh_token: Option<&SecretString>,
+        (value, refresh_token, origin): (Option<&SecretString>, Option<&SecretString>, Origin),
     ) -> Option<Vec<u8>> {
         let text = |secret: &SecretString| secret.expose_secret().to_owned();
-        let kept = Kept { value: value.map(text), refresh_token: refresh_token.map(text) };
+        let kept = Kept { value: value.map(text), refresh_token: refresh_token.map(text), origin };
         if kept.value.is_none() && kept.refresh_token.is_none() {
             return None;
         }
@@ -335,7 +380,7 @@ impl Cell {
     pub async fn forgive(&self, store: &dyn Store) -> StoreResult<()> {
         let _changing = self.changing.lock().await;
         let mut row = self.row();
-        (row.errors, row.error, row.refusals, row.secrets) = (0, None, 0, None);
+        (row.errors, row.error, row.secrets) = (0, None, None);
         row.renew_at = None;
         store.save_credential(row.clone()).await?;
         let mut state = self.state();
@@ -393,7 +438,6 @@ impl Cell {
             promised_until: None,
             errors: 0,
             error: None,
-            refusals: 0,
             secrets: None,
         })
     }
@@ -406,8 +450,17 @@ pub struct Failure<'a> {
     pub code: Code,
     pub words: &'a str,
     pub retry_at: Option<Timestamp>,
-    /// The secrets whose login was refused.
-    pub refused: Option<Hash16>,
+    /// All secrets of the account: another try is due once they change.
+    pub secrets: Hash16,
+}
+
+/// What a person can do about a lockout of `account/name`.
+#[must_use]
+pub fn what_ends_a_lockout(name: &str) -> String {
+    format!(
+        "nothing more is tried: change the secrets and restart, or `attendant credentials renew \
+         {name}`"
+    )
 }
 
 fn aad(queue: QueueId, name: &str) -> Vec<u8> {

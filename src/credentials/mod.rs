@@ -2,6 +2,8 @@
 
 pub mod all;
 pub mod cell;
+pub mod changes;
+pub mod guard;
 pub mod seal;
 pub mod sink;
 pub mod vault;

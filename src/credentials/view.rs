@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::cell::{Cell, REFUSALS};
+use super::cell::Cell;
 use crate::types::Timestamp;
 
 /// A credential as an operator sees it: all but the value.
@@ -37,7 +37,7 @@ impl Cell {
         let errors = row.map_or(0, |row| row.errors);
         let usable = state.held(now, Duration::ZERO).is_some();
         let name = match row {
-            Some(row) if row.refusals >= REFUSALS => "locked_out",
+            Some(_) if state.is_locked_out() => "locked_out",
             _ if !usable => "missing",
             _ if errors > 0 => "failing",
             _ => "fresh",

@@ -24,6 +24,31 @@ pub struct CredentialSpec {
     pub timeout: Duration,
 }
 
+impl CredentialSpec {
+    /// Whether its requests go with another credential of the account.
+    pub fn needs_credential(&self, name: &str) -> bool {
+        match &self.shape {
+            CredentialShape::Exchange(exchange) => exchange
+                .ways
+                .iter()
+                .flat_map(|way| &way.needs)
+                .any(|need| matches!(need, Need::Credential(other) if other == name)),
+            CredentialShape::Rotate(rotate) => rotate.credentials().any(|other| other == name),
+        }
+    }
+}
+
+impl Rotate {
+    /// The credentials that its requests go with.
+    fn credentials(&self) -> impl Iterator<Item = &str> {
+        let list = self.list.as_ref().map(|list| &list.request);
+        let requests = [Some(&self.create), list, self.revoke.as_ref()].into_iter().flatten();
+        let own = requests.flat_map(RequestTemplate::refs);
+        own.chain(self.auth.iter().flat_map(Auth::refs))
+            .filter_map(|reference| reference.strip_prefix("credentials."))
+    }
+}
+
 #[derive(Debug)]
 pub enum CredentialShape {
     Exchange(Exchange),

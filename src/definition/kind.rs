@@ -54,6 +54,15 @@ pub struct Kind {
     pub max_body: u64,
 }
 
+impl Kind {
+    /// The credentials that its request goes with.
+    pub fn credentials(&self) -> impl Iterator<Item = &str> {
+        let own = self.request.refs().into_iter();
+        own.chain(self.auth.iter().flat_map(Auth::refs))
+            .filter_map(|reference| reference.strip_prefix("credentials."))
+    }
+}
+
 /// What an attempt is and when it ends.
 #[derive(Debug)]
 pub enum Shape {

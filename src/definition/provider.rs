@@ -1,6 +1,10 @@
 //! A provider as the rest of the daemon uses it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::HeaderName;
 
@@ -37,6 +41,16 @@ pub struct Provider {
     /// By name without the provider.
     pub kinds: BTreeMap<String, Arc<Kind>>,
     pub webhook: Option<Webhook>,
+}
+
+impl Provider {
+    /// The credentials that no kind can do without.
+    pub fn common_credentials(&self) -> BTreeSet<String> {
+        let mut kinds = self.kinds.values().map(|kind| kind.credentials().collect());
+        let first: BTreeSet<&str> = kinds.next().unwrap_or_default();
+        let common = kinds.fold(first, |common, kind| &common & &kind);
+        common.into_iter().map(str::to_owned).collect()
+    }
 }
 
 /// A secret that an account is given. Its value is never here.

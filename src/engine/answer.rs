@@ -81,6 +81,7 @@ pub(super) fn judge(
         success,
         retry_when: holds(ask.retry_when).unwrap_or(false),
         refused: holds(ask.refused_when).unwrap_or(false),
+        maybe_refused: holds(ask.maybe_refused_when).unwrap_or(false),
         unparsable,
     };
     let answered = Answered {
@@ -127,19 +128,19 @@ fn status_text(value: &Value) -> Option<String> {
 pub(super) fn words_of(
     outcome: &Result<Answered, String>,
     ask: &Ask<'_>,
-    secrets: &[&SecretString],
+    secrets: &[SecretString],
 ) -> String {
     let answered = match outcome {
         Err(words) => return words.clone(),
         Ok(answered) => answered,
     };
-    let brings_secret = ask.refused_when.is_some() || ask.secret_answer;
+    let brings_secret = ask.secret_answer;
     if answered.body.is_empty() || (brings_secret && (200..300).contains(&answered.status)) {
         return format!("HTTP {}", answered.status);
     }
     let body = &answered.body[..answered.body.len().min(READ_FOR_WORDS)];
     let mut words = String::from_utf8_lossy(body).into_owned();
-    for secret in secrets.iter().map(|secret| secret.expose_secret()) {
+    for secret in secrets.iter().map(SecretString::expose_secret) {
         // A secret of a few characters would blot out ordinary words.
         if secret.len() >= 4 {
             words = words.replace(secret, "***");

@@ -18,6 +18,7 @@ use super::{
     budgets::Taken,
     catalog::{Account, Catalog, KindRef},
     dispatcher::Handed,
+    logins::Unintended,
     running::Stop,
     sender::Sender,
     settling::Settling,
@@ -27,13 +28,14 @@ use super::{
 use crate::{
     crash,
     credentials::vault::{self, Part, Payload},
-    definition::{CredentialShape, Kind, Provider},
+    definition::{CredentialShape, Kind, Provider, Vars},
     policy::{
         codes::Code,
         settle::{AttemptEnd, Retry},
     },
-    store::ClaimedJob,
+    store::{ClaimedJob, StoreResult},
     telemetry::events::{Event, Name, emit},
+    types::Timestamp,
 };
 
 /// Runs attempts for apalis.
@@ -218,13 +220,56 @@ impl<'a> Opened<'a> {
         &self,
         kind: &Kind,
         sender: Sender<'_>,
-        now: crate::types::Timestamp,
+        now: Timestamp,
     ) -> (Outcome, Option<Taken>) {
-        let vars = self.account.vars().args(&self.payload.args);
+        let vars = self.engine.vars(self.account).args(&self.payload.args);
+        let changing = match self.intend_secret(kind, &vars, now).await {
+            Ok(changing) => changing,
+            Err(outcome) => return (*outcome, sender.permit),
+        };
         let mut run =
             Run { sender, account: self.account, kind, payload: &self.payload, vars, now };
-        let outcome = run.attempt().await;
+        let mut outcome = run.attempt().await;
+        if let Some(secret) = changing
+            && let Err(error) = self.secret_changed(secret, &outcome).await
+        {
+            // It is pending, and the job does it again.
+            let retry = Retry::Yes { counts_error: false };
+            outcome = Outcome::failed(Code::Internal, retry, error.to_string());
+        }
         (outcome, run.sender.permit)
+    }
+
+    /// The secret of the account that this job is about to change, once the new one is durable.
+    async fn intend_secret<'k>(
+        &self,
+        kind: &'k Kind,
+        vars: &Vars,
+        now: Timestamp,
+    ) -> Result<Option<&'k str>, Box<Outcome>> {
+        let id = (self.job.id, now);
+        let intended = self.engine.intend_secret(self.account, kind, vars, id).await;
+        intended.map_err(|error| match error {
+            Unintended::Definition(words) => {
+                Box::new(Outcome::failed(Code::Definition, Retry::Never, words))
+            }
+            Unintended::Store(error) => {
+                let retry = Retry::Yes { counts_error: false };
+                Box::new(Outcome::failed(Code::Internal, retry, error.to_string()))
+            }
+        })
+    }
+
+    /// After a success the new secret is the current one; after a refusal of the first try there
+    /// is none; and as long as nobody knows, both are kept.
+    async fn secret_changed(&self, secret: &str, outcome: &Outcome) -> StoreResult<()> {
+        match outcome.end {
+            AttemptEnd::Done => self.engine.confirm_secret(self.account, secret).await,
+            AttemptEnd::Failed { retry: Retry::Never, .. } if self.job.attempt == 0 => {
+                self.engine.changes.withdraw(&*self.engine.store, self.job.queue, secret).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn run_renewal(

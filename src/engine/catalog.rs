@@ -2,7 +2,7 @@
 //! A value of this module is replaced as a whole by a reload.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::plan::Plan;
 use crate::{
     config::Sink,
-    credentials::vault::Vault,
+    credentials::{changes::Owner, vault::Vault},
     definition::{Kind, Provider, Registry, Vars},
     diagnostic::Diagnostic,
     policy::limit::Limit,
@@ -38,6 +38,8 @@ pub struct Account {
     pub fingerprint: Hash16,
     pub overlap: Option<Duration>,
     pub sinks: Vec<Sink>,
+    /// The credentials that none of its jobs can do without.
+    pub blocking: BTreeSet<String>,
 }
 
 /// The queue of the daemon's own jobs, which no account can be named like: what holds an account
@@ -47,12 +49,15 @@ pub const LOCAL: &str = "@local";
 pub const ON_CHANGE: &str = "attendant.on_change";
 
 impl Account {
-    /// Variables that every template of this account may use, but for credentials.
+    #[must_use]
+    pub fn owner(&self) -> Owner<'_> {
+        Owner { queue: self.queue, secrets: &self.secrets }
+    }
+
+    /// Its parameters, for templates.
     #[must_use]
     pub fn vars(&self) -> Vars {
-        Vars::new()
-            .params(&self.params)
-            .secrets(self.secrets.iter().map(|(name, value)| (name.as_str(), value)))
+        Vars::new().params(&self.params)
     }
 }
 

@@ -264,7 +264,7 @@ impl Dispatcher {
             let inbox = engine.wake.lock();
             RENEWAL_SLOTS.saturating_sub(inbox.in_flight.renewals)
         };
-        let blocked = engine.credentials.blocked(queue, now);
+        let blocked = engine.credentials.blocked(queue, &account.blocking, now);
         if blocked.is_some() {
             slots = 0;
         }

@@ -40,7 +40,7 @@ impl Engine {
             return Some(hold);
         }
         if class != Class::Renewal
-            && let Some(trouble) = self.credentials.blocked(queue, now)
+            && let Some(trouble) = self.credentials.blocked(queue, &account.blocking, now)
         {
             return Some(Hold {
                 code: "credential",

@@ -18,6 +18,7 @@ pub mod enqueue;
 pub mod gates;
 mod holding;
 pub mod holds;
+mod logins;
 pub mod plan;
 pub mod reaper;
 mod resolve;
@@ -26,6 +27,7 @@ pub mod sender;
 mod settling;
 pub mod shapes;
 pub mod sinks;
+pub mod steps;
 mod submit;
 mod supply;
 mod telling;
@@ -48,6 +50,8 @@ use crate::{
     clock::{self, Clock},
     credentials::{
         all::Credentials,
+        changes::Changes,
+        guard::Guard,
         seal,
         vault::{self, Part, Payload, Vault},
     },
@@ -81,6 +85,10 @@ pub struct Engine {
     pub gates: Gates,
     pub credentials: Credentials,
     pub sinks: Sinks,
+    /// What is held against the accounts' logins.
+    pub guard: Guard,
+    /// Secrets that jobs changed.
+    pub changes: Changes,
     pub outbound: Outbound,
     pub running: Running,
     pub wake: Wake,
@@ -111,6 +119,13 @@ impl Engine {
             gates: Gates::load(&*store, now).await?,
             credentials: Credentials::load(&*store, &vault, names.into_iter()).await?,
             sinks: Sinks::load(&*store, &catalog).await?,
+            guard: Guard::load(&*store).await?,
+            changes: Changes::load(
+                &*store,
+                &vault,
+                catalog.accounts.values().map(|account| account.owner()),
+            )
+            .await?,
             actor: store.actor_id(DAEMON).await?,
             running: Running::default(),
             wake: Wake::default(),
@@ -127,15 +142,16 @@ impl Engine {
         };
         engine.ensure_renewals().await?;
         engine.forgive_changed_secrets().await?;
+        engine.tell_changed_secrets();
         Ok(Arc::new(engine))
     }
 
-    /// Secrets that were refused and have been changed since are tried at once.
+    /// Secrets that failed and have been changed since are tried at once.
     async fn forgive_changed_secrets(&self) -> StoreResult<()> {
         let catalog = self.catalog();
         for cell in self.credentials.all() {
             let Some(account) = catalog.account(&cell.account) else { continue };
-            if cell.refused_others(&account.fingerprint) {
+            if cell.failed_with_others(&account.fingerprint) {
                 cell.forgive(&*self.store).await?;
                 self.wake_renewal(cell.queue, &cell.name).await?;
             }

@@ -259,6 +259,7 @@ impl Draft {
         }
         Account {
             fingerprint: vault.hash("secrets", &parts),
+            blocking: self.provider.common_credentials(),
             name: self.name,
             queue,
             provider: self.provider,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, catalog::KindRef, running::Stop};
+use super::{Engine, catalog::KindRef, running::Stop, steps::Steps};
 use crate::{
     policy::{
         codes::Code,
@@ -21,12 +21,20 @@ pub async fn reclaim_all(engine: &Engine) -> StoreResult<usize> {
 /// Prolongs, takes back and tidies until the engine drains and the last attempt has ended.
 pub async fn run(engine: Arc<Engine>) {
     let pause = engine.settings.lease / 3;
+    let mut steps = Steps::since(engine.clock.now());
     loop {
         tokio::time::sleep(pause.min(Duration::from_secs(20))).await;
-        if let Err(error) = round(&engine).await {
+        if let Err(error) = look(&engine, &mut steps).await {
             engine.store_works(Some(error.to_string()));
         }
     }
+}
+
+async fn look(engine: &Engine, steps: &mut Steps) -> StoreResult<()> {
+    if let Some(by_ms) = steps.look(engine.clock.now()) {
+        engine.clock_stepped(by_ms).await?;
+    }
+    round(engine).await
 }
 
 /// One round.

@@ -18,11 +18,12 @@ use super::{
     answer::{self, Answered, words_of},
     budgets::Taken,
     catalog::Account,
-    holds::class_of,
+    holds::{RENEWALS, class_of},
+    shapes::exchange::{self, Trouble},
 };
 use crate::{
     crash,
-    credentials::cell::{Failure, Held, Unavailable},
+    credentials::cell::{Cell, Failure, Held, Unavailable},
     definition::{Auth, EvalError, Expr, Rendered, RequestTemplate, Vars},
     outbound::{Manner, SendError},
     policy::{
@@ -31,7 +32,7 @@ use crate::{
         classify::{self, Ambiguous, Asked, Ended, Verdict},
         codes::Code,
     },
-    store::ClaimedJob,
+    store::{ClaimedJob, StoreResult},
 };
 
 /// How long an attempt waits for a permit for a further request before it is given up.
@@ -65,6 +66,7 @@ pub struct Ask<'a> {
     pub retry_when: Option<&'a Expr>,
     pub retry_after: Option<&'a Expr>,
     pub refused_when: Option<&'a Expr>,
+    pub maybe_refused_when: Option<&'a Expr>,
     /// What `status` takes from an answer, for `success` to see.
     pub status: Option<&'a Expr>,
     /// The answer is a credential: its body is not for people's eyes.
@@ -83,6 +85,8 @@ pub enum Stopped {
     Verdict { verdict: Verdict, words: String },
     /// A credential is missing: nothing was sent.
     Credential(Unavailable),
+    /// A renewal needs another credential first, which is on its way: nothing was sent.
+    Waits(String),
     /// 401 with a fresh credential, too.
     Unauthorized { words: String },
     /// Somebody asked the attempt to stop, and nothing is out.
@@ -127,7 +131,7 @@ impl Sender<'_> {
             let (verdict, outcome) = self.once(ask, &rendered, &vars).await?;
             match verdict {
                 Verdict::Success => {
-                    self.trust(&held);
+                    self.trust(&held).await?;
                     return outcome.map_err(|words| Stopped::Verdict { verdict, words });
                 }
                 Verdict::Unauthorized if !held.is_empty() => {
@@ -166,13 +170,39 @@ impl Sender<'_> {
             let Some(cell) = self.engine.credentials.cell(self.account.queue, name) else {
                 continue;
             };
-            let value = tokio::select! {
-                value = self.engine.obtain(&cell, Duration::ZERO) => value,
-                () = self.stop.cancelled(), if !self.is_out() => return Err(Stopped::Asked),
+            let value = if self.job.priority == RENEWALS {
+                self.in_hand(&cell).await?
+            } else {
+                self.wait_for(&cell).await?
             };
-            held.insert(name.to_owned(), value.map_err(Stopped::Credential)?);
+            held.insert(name.to_owned(), value);
         }
         Ok(held)
+    }
+
+    async fn wait_for(&self, cell: &Cell) -> Result<Held, Stopped> {
+        let value = tokio::select! {
+            value = self.engine.obtain(cell, Duration::ZERO) => value,
+            () = self.stop.cancelled(), if !self.is_out() => return Err(Stopped::Asked),
+        };
+        value.map_err(Stopped::Credential)
+    }
+
+    /// A renewal does not wait for another: it would hold a slot that the other may need. It is
+    /// woken when that one has come.
+    async fn in_hand(&self, cell: &Cell) -> Result<Held, Stopped> {
+        let (engine, now) = (self.engine, self.engine.clock.wall());
+        if let Some(held) = cell.held(now, Duration::ZERO) {
+            return Ok(held);
+        }
+        if let Some(trouble) = cell.trouble(now) {
+            return Err(Stopped::Credential(trouble));
+        }
+        cell.hasten(cell.generation());
+        match engine.wake_renewal(cell.queue, &cell.name).await {
+            Ok(_) => Err(Stopped::Waits(format!("waits for {}", cell.name))),
+            Err(error) => Err(Stopped::Store(error.to_string())),
+        }
     }
 
     async fn drop_credentials(&self, held: &BTreeMap<String, Held>) -> Result<(), Stopped> {
@@ -186,39 +216,50 @@ impl Sender<'_> {
         Ok(())
     }
 
-    fn trust(&self, held: &BTreeMap<String, Held>) {
-        for name in held.keys() {
-            if let Some(cell) = self.engine.credentials.cell(self.account.queue, name) {
-                cell.trusted();
-            }
+    async fn trust(&self, held: &BTreeMap<String, Held>) -> Result<(), Stopped> {
+        for one in held.values() {
+            let trusted = self.engine.trust(self.account, one).await;
+            trusted.map_err(|error| Stopped::Store(error.to_string()))?;
         }
+        Ok(())
     }
 
     /// A fresh credential was refused too. Before the next one is asked for there is a wait that
     /// grows, and nothing is sent for the account meanwhile.
     async fn distrust(&self, held: &BTreeMap<String, Held>) -> Result<(), Stopped> {
-        let (engine, now) = (self.engine, self.engine.clock.wall());
-        for name in held.keys() {
-            let Some(cell) = engine.credentials.cell(self.account.queue, name) else { continue };
-            let errors = cell.distrusted();
-            let failure = Failure {
-                now,
-                code: Code::Unauthorized,
-                words: "the provider refuses requests with a fresh credential",
-                retry_at: Some(backoff::renewal_retry(now, None, errors, rand::random())),
-                refused: None,
+        for (name, one) in held {
+            let Some(cell) = self.engine.credentials.cell(self.account.queue, name) else {
+                continue;
             };
-            cell.fail(&*engine.store, &engine.vault, failure)
-                .await
-                .map_err(|error| Stopped::Store(error.to_string()))?;
+            let stored = self.distrust_one(&cell, one).await;
+            stored.map_err(|error| Stopped::Store(error.to_string()))?;
         }
         Ok(())
     }
 
+    async fn distrust_one(&self, cell: &Cell, held: &Held) -> StoreResult<()> {
+        let (engine, now) = (self.engine, self.engine.clock.wall());
+        let (errors, exhausted) = engine.distrust(self.account, held).await?;
+        let words = "the provider refuses requests with a fresh credential";
+        let trouble = Trouble::new(Engine::refusal_code(exhausted), words);
+        let retry_at = backoff::renewal_retry(now, None, errors, rand::random());
+        let failure = Failure {
+            now,
+            code: trouble.code,
+            words,
+            retry_at: Some(retry_at),
+            secrets: self.account.fingerprint,
+        };
+        cell.fail(&*engine.store, &engine.vault, failure).await?;
+        exchange::tell(cell, &trouble, retry_at);
+        Ok(())
+    }
+
     /// Everything that must not show in words.
-    fn secrets<'s>(&'s self, held: &'s BTreeMap<String, Held>) -> Vec<&'s SecretString> {
+    fn secrets(&self, held: &BTreeMap<String, Held>) -> Vec<SecretString> {
         let values = held.values().map(|one| &one.value);
-        self.account.secrets.values().chain(values).chain(&self.secret_args).collect()
+        let known = self.account.secrets.values().chain(values).chain(&self.secret_args);
+        known.cloned().chain(self.engine.changed_values(self.account.queue)).collect()
     }
 
     /// One sending, and its verdict. The words of an answer that is none come as an error.

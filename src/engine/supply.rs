@@ -86,6 +86,7 @@ impl Engine {
     /// Renews now, whatever the time; forgets refused logins.
     pub async fn renew(&self, account: &str, name: &str) -> Result<(), Refusal> {
         let cell = self.cell(account, name)?;
+        self.forgive_logins(&cell).await?;
         cell.forgive(&*self.store).await?;
         self.wake_renewal(cell.queue, name).await?;
         Ok(())

@@ -43,6 +43,8 @@ pub struct Answer {
     pub retry_when: bool,
     /// The definition's `refused_when`: the login was refused.
     pub refused: bool,
+    /// The definition's `maybe_refused_when`: it may have been.
+    pub maybe_refused: bool,
     /// The body is not what the definition expects to parse.
     pub unparsable: bool,
 }
@@ -91,6 +93,10 @@ pub enum Verdict {
     },
     /// The login was refused: one try less for the lockout guard.
     Refused,
+    /// The login may have been refused: the guard allows a few more of these.
+    MaybeRefused {
+        code: Code,
+    },
     /// Over, with the provider's words.
     Dead {
         code: Code,
@@ -175,6 +181,7 @@ fn meaning(answer: &Answer, asked: Asked) -> Verdict {
     match answer.status {
         429 => later(answer, code, asked),
         _ if answer.refused => Verdict::Refused,
+        _ if answer.maybe_refused => Verdict::MaybeRefused { code },
         _ if answer.retry_when => later(answer, code, asked),
         200..=299 if answer.unparsable => Verdict::RetryFew { code },
         // A 2xx that the definition calls no success is a refusal in other words (CertiScan

@@ -13,6 +13,7 @@ pub mod classify;
 pub mod codes;
 pub mod gate;
 pub mod limit;
+pub mod lockout;
 pub mod renewal;
 pub mod retry_after;
 pub mod settle;

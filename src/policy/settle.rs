@@ -211,9 +211,11 @@ fn in_time(now: Timestamp, job: &JobCounters, next: Transition) -> Transition {
 pub fn end_of(verdict: Verdict, now: Timestamp) -> Option<AttemptEnd> {
     let failed = |code, retry| Some(AttemptEnd::Failed { code, retry, at: None });
     match verdict {
-        Verdict::Success | Verdict::Unauthorized | Verdict::Refused | Verdict::Suspect { .. } => {
-            None
-        }
+        Verdict::Success
+        | Verdict::Unauthorized
+        | Verdict::Refused
+        | Verdict::MaybeRefused { .. }
+        | Verdict::Suspect { .. } => None,
         Verdict::Retry { code, counts_error } => failed(code, Retry::Yes { counts_error }),
         Verdict::RetryFew { code } => failed(code, Retry::Few),
         Verdict::Dead { code } => failed(code, Retry::Never),

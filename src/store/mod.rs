@@ -114,6 +114,19 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Returns once durable.
     async fn save_sink(&self, row: SinkRow) -> StoreResult<()>;
 
+    async fn logins(&self) -> StoreResult<Vec<LoginRow>>;
+    async fn save_login(&self, row: LoginRow) -> StoreResult<()>;
+    async fn forget_login(&self, login: Hash16) -> StoreResult<()>;
+    async fn secret_changes(&self) -> StoreResult<Vec<SecretChangeRow>>;
+    /// Keeps a change; one that is not pending takes the place of the pending one.
+    async fn save_secret_change(&self, row: SecretChangeRow) -> StoreResult<()>;
+    async fn forget_secret_change(
+        &self,
+        queue: QueueId,
+        name: &str,
+        pending: bool,
+    ) -> StoreResult<()>;
+
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>>;
     async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()>;
     /// Drops buckets of another boot (they were written anew) and those whose window is over.

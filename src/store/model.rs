@@ -374,7 +374,7 @@ pub struct CredentialRow {
     pub promised_until: Option<Timestamp>,
     pub errors: u32,
     pub error: Option<StoredError>,
-    pub refusals: u32,
+    /// The account's secrets when the last try failed.
     pub secrets: Option<Hash16>,
 }
 
@@ -389,6 +389,33 @@ pub struct SinkRow {
     pub at: Timestamp,
     /// The command's job.
     pub job: Option<JobId>,
+}
+
+/// What is held against a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoginRow {
+    /// Of host and secrets.
+    pub login: Hash16,
+    pub refusals: u32,
+    pub doubts: u32,
+    pub distrust: u32,
+    pub at: Timestamp,
+}
+
+/// A secret that a job changed, or may have changed, on the provider's side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretChangeRow {
+    pub queue: QueueId,
+    pub name: String,
+    /// Its request may not have been carried out.
+    pub pending: bool,
+    /// Of the secret that was configured then.
+    pub configured: Hash16,
+    pub salt: Hash16,
+    /// Sealed.
+    pub value: Vec<u8>,
+    pub job: JobId,
+    pub at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,6 +37,7 @@ names! {
     DaemonReloadRefused = "daemon.reload_refused", ERROR;
     DaemonDraining = "daemon.draining", INFO;
     DaemonStopped = "daemon.stopped", INFO;
+    ClockStepped = "daemon.clock_stepped", WARN;
     JobEnqueued = "job.enqueued", INFO;
     JobAttemptStarted = "job.attempt_started", DEBUG;
     /// A poll that found nothing new: too many to be told by default.
@@ -59,6 +60,8 @@ names! {
     SinkFailing = "sink.failing", ERROR;
     /// Its value expired without a successor.
     SinkRemoved = "sink.removed", INFO;
+    /// A job changed a secret at the provider: the configuration has the old one.
+    SecretChanged = "credential.secret_changed", WARN;
     QueueGated = "queue.gated", WARN;
     QueueOpened = "queue.opened", INFO;
     QueuePaused = "queue.paused", INFO;

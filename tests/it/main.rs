@@ -7,6 +7,7 @@ mod canary;
 mod crash;
 mod engine;
 mod oauth;
+mod sinks;
 mod store;
 mod strangers;
 mod support;

@@ -4,7 +4,7 @@ use secrecy::ExposeSecret as _;
 
 use super::*;
 use crate::{
-    credentials::cell::{Failure, Obtained},
+    credentials::cell::{Failure, Obtained, Origin},
     policy::codes::Code,
 };
 
@@ -15,6 +15,7 @@ pub(super) async fn put(setup: &Setup, ttl: Duration) {
     let obtained = Obtained {
         value: "s3cret".into(),
         refresh_token: None,
+        origin: Origin::default(),
         sent_at: setup.now(),
         expires_at: Some(setup.now().plus(ttl)),
         renew_at: None,
@@ -27,10 +28,10 @@ async fn refuse(setup: &Setup) {
     let cell = setup.engine.cell("certn", "access_token").unwrap();
     let failure = Failure {
         now: setup.now(),
-        code: Code::LoginRefused,
+        code: Code::Lockout,
         words: "invalid_client",
         retry_at: None,
-        refused: Some([7; 16]),
+        secrets: [7; 16],
     };
     cell.fail(&*setup.engine.store, &setup.engine.vault, failure).await.unwrap();
 }
@@ -67,7 +68,6 @@ async fn a_value_that_is_not_to_be_had_says_why_and_when() {
     let answer = setup.get(&format!("{PATH}/value?timeout=10ms")).await;
     assert_eq!(answer.problem(503)["code"], "timeout");
     assert!(answer.headers.contains_key("retry-after"));
-    refuse(&setup).await;
     refuse(&setup).await;
     let answer = setup.get(&format!("{PATH}/value")).await;
     let problem = answer.problem(503);

@@ -5,7 +5,7 @@ pub mod download;
 pub mod exchange;
 pub mod follow;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -24,6 +24,9 @@ use crate::{
     },
     types::Timestamp,
 };
+
+/// How often a job looks whether a person has mended the credential that it needs.
+const PERSON: Duration = Duration::from_mins(1);
 
 /// A file that an attempt brought.
 #[derive(Debug)]
@@ -118,6 +121,7 @@ impl<'a> Run<'a> {
             retry_when: kind.retry_when.as_ref(),
             retry_after: kind.retry_after.as_ref(),
             refused_when: None,
+            maybe_refused_when: None,
             status: kind.status.as_ref(),
             secret_answer: false,
             raw: matches!(kind.shape, Shape::Download { .. }),
@@ -145,13 +149,14 @@ pub(super) fn stopped(run: &Run<'_>, stopped: Stopped) -> Outcome {
         Stopped::Verdict { verdict, words } => of_verdict(run, verdict, words, now),
         Stopped::Credential(trouble) => {
             // Never at once: what waits for a person would be asked for without end.
-            let soon = now.plus(std::time::Duration::from_secs(5));
-            let until = trouble.retry_at.unwrap_or(soon).max(soon);
+            let soon = now.plus(Duration::from_secs(5));
+            let until = trouble.retry_at.unwrap_or(now.plus(PERSON)).max(soon);
             Outcome {
                 words: Some(trouble.detail),
                 ..Outcome::of(AttemptEnd::Gated { code: trouble.code, until })
             }
         }
+        Stopped::Waits(words) => exchange::waits(words, now),
         Stopped::Unauthorized { words } => {
             Outcome::failed(Code::Unauthorized, Retry::Yes { counts_error: true }, words)
         }

@@ -110,6 +110,7 @@ fn secrets(engine: &Engine, hand: &Hand, sink: &config::Sink) -> Vec<SecretStrin
     let mut secrets: Vec<SecretString> =
         catalog.accounts.values().flat_map(|one| one.secrets.values()).cloned().collect();
     secrets.extend(engine.credentials.all().iter().flat_map(|cell| cell.secrets()));
+    secrets.extend(engine.changes.values());
     secrets.extend(hand.state().value.clone());
     secrets.extend(words_in(&sink.file));
     secrets.retain(|secret| !secret.expose_secret().is_empty());

@@ -112,6 +112,16 @@ fn the_definition_decides_over_the_status() {
         (refused(401), Verdict::Refused, Verdict::Refused),
         (refused(500), Verdict::Refused, unknown(Code::LoginRefused)),
         (refused(429), retry(Code::RateLimited), retry(Code::RateLimited)),
+        (
+            Answer { maybe_refused: true, ..status(500) },
+            Verdict::MaybeRefused { code: Code::Http(500) },
+            unknown(Code::Http(500)),
+        ),
+        (
+            Answer { maybe_refused: true, refused: true, ..status(500) },
+            Verdict::Refused,
+            unknown(Code::LoginRefused),
+        ),
     ];
     for (answer, repeatable, never) in table {
         assert_eq!(verdict(answer, CALL), repeatable, "{answer:?}");
@@ -188,10 +198,12 @@ proptest! {
     #[test]
     fn never_twice_on_a_guess(
         status: u16, after: bool, success: Option<bool>,
-        [retry_when, refused, unparsable]: [bool; 3], [follow, breaker_open]: [bool; 2],
+        [retry_when, refused, maybe_refused, unparsable]: [bool; 4], [follow, breaker_open]: [bool; 2],
     ) {
         let retry_after = after.then(wait);
-        let answer = Answer { status, retry_after, success, retry_when, refused, unparsable };
+        let answer = Answer {
+            status, retry_after, success, retry_when, refused, maybe_refused, unparsable,
+        };
         let got = verdict(answer, Asked { repeat_never: true, follow, breaker_open });
         let not_executed = (300..=499).contains(&status) && ![302, 303, 408].contains(&status)
             || (status == 503 && after);

@@ -129,6 +129,7 @@ fn verdicts_that_decide_alone() {
         (Verdict::Success, None),
         (Verdict::Unauthorized, None),
         (Verdict::Refused, None),
+        (Verdict::MaybeRefused { code: CODE }, None),
         (Verdict::Suspect { code: CODE }, None),
         (Verdict::Retry { code: CODE, counts_error: true }, Some(failed(COUNTED))),
         (Verdict::RetryFew { code: CODE }, Some(failed(Retry::Few))),

@@ -6,6 +6,7 @@ mod flush;
 mod list;
 mod open;
 mod read;
+mod secrets;
 mod sql;
 
 use std::{collections::HashMap, sync::Mutex};
@@ -24,9 +25,10 @@ use self::{
 };
 use super::{
     ActorId, ArtifactRow, AttemptRow, BucketRow, CancelOutcome, ChainRow, Claim, Claimed,
-    CredentialRow, Enqueued, JobFilter, JobRow, JobSeq, KindGateRow, KindId, NewJob,
-    ObservationRow, QueueDepth, QueueId, QueueRow, Requeue, RunningJob, Settlement, SinkRow, Store,
-    StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult, batch::Writer,
+    CredentialRow, Enqueued, Hash16, JobFilter, JobRow, JobSeq, KindGateRow, KindId, LoginRow,
+    NewJob, ObservationRow, QueueDepth, QueueId, QueueRow, Requeue, RunningJob, SecretChangeRow,
+    Settlement, SinkRow, Store, StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult,
+    batch::Writer,
 };
 use crate::types::{Generation, JobId, JobState, Timestamp};
 
@@ -404,7 +406,6 @@ impl Store for SqliteStore {
             Arg::Text(code),
             time(at),
             Arg::Bytes(message),
-            Arg::Int(Some(i64::from(row.refusals))),
             Arg::Bytes(row.secrets.map(|hash| hash.to_vec())),
         ];
         self.write(sql, args).await.map(drop)
@@ -426,6 +427,39 @@ impl Store for SqliteStore {
             Arg::Bytes(row.job.map(|id| id.0.as_bytes().to_vec())),
         ];
         self.write(sql, args).await.map(drop)
+    }
+
+    async fn logins(&self) -> StoreResult<Vec<LoginRow>> {
+        self.read(sql::LOGINS.to_owned(), args![]).await?.iter().map(secrets::login).collect()
+    }
+
+    async fn save_login(&self, row: LoginRow) -> StoreResult<()> {
+        self.write(sql::SAVE_LOGIN, secrets::login_args(&row)).await.map(drop)
+    }
+
+    async fn forget_login(&self, login: Hash16) -> StoreResult<()> {
+        let args = vec![Arg::Bytes(Some(login.to_vec()))];
+        self.write(sql::FORGET_LOGIN, args).await.map(drop)
+    }
+
+    async fn secret_changes(&self) -> StoreResult<Vec<SecretChangeRow>> {
+        let rows = self.read(sql::SECRET_CHANGES.to_owned(), args![]).await?;
+        rows.iter().map(secrets::change).collect()
+    }
+
+    async fn save_secret_change(&self, row: SecretChangeRow) -> StoreResult<()> {
+        let (sql, args) = secrets::saving(row);
+        self.write(sql, args).await.map(drop)
+    }
+
+    async fn forget_secret_change(
+        &self,
+        queue: QueueId,
+        name: &str,
+        pending: bool,
+    ) -> StoreResult<()> {
+        let args = secrets::of(queue, name, pending);
+        self.write(sql::FORGET_SECRET_CHANGE, args).await.map(drop)
     }
 
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>> {

@@ -187,8 +187,7 @@ pub(super) fn credential(row: &SqliteRow) -> StoreResult<CredentialRow> {
         promised_until: optional_time(row, 8),
         errors: count(row, 9),
         error: stored_error(row, 10),
-        refusals: count(row, 13),
-        secrets: hash(row, 14)?,
+        secrets: hash(row, 13)?,
     })
 }
 

@@ -112,14 +112,40 @@ pub(super) const WAKE_KIND: &str = "
 
 pub(super) const CREDENTIALS: &str = "
     SELECT queue, name, generation, salt, value, sent_at, expires_at, renew_at,
-    promised_until, errors, error_code, error_at, error_message, refusals, secrets
+    promised_until, errors, error_code, error_at, error_message, secrets
     FROM credentials";
 
 pub(super) const SAVE_CREDENTIAL: &str = "
     INSERT OR REPLACE INTO credentials (queue, name, generation, salt, value,
     sent_at, expires_at, renew_at, promised_until, errors, error_code, error_at,
-    error_message, refusals, secrets)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);";
+    error_message, secrets)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);";
+
+pub(super) const LOGINS: &str = "
+    SELECT login, refusals, doubts, distrust, at FROM logins";
+
+pub(super) const SAVE_LOGIN: &str = "
+    INSERT OR REPLACE INTO logins (login, refusals, doubts, distrust, at)
+    VALUES (?, ?, ?, ?, ?);";
+
+pub(super) const FORGET_LOGIN: &str = "
+    DELETE FROM logins WHERE login = ?;";
+
+pub(super) const SECRET_CHANGES: &str = "
+    SELECT queue, name, pending, configured, salt, value, job, at FROM secret_changes";
+
+pub(super) const FORGET_SECRET_CHANGE: &str = "
+    DELETE FROM secret_changes WHERE queue = ? AND name = ? AND pending = ?;";
+
+/// A change that is certain leaves no pending one behind.
+pub(super) const SAVE_SECRET_CHANGE: &str = "
+    DELETE FROM secret_changes WHERE queue = ? AND name = ?;
+    INSERT INTO secret_changes (queue, name, pending, configured, salt, value, job, at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?);";
+
+pub(super) const SAVE_PENDING_SECRET: &str = "
+    INSERT OR REPLACE INTO secret_changes (queue, name, pending, configured, salt, value, job, at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?);";
 
 pub(super) const SINKS: &str = "
     SELECT queue, credential, file, generation, at, job FROM sinks";

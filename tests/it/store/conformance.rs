@@ -11,6 +11,7 @@ mod enqueue;
 mod facts;
 mod leases;
 mod list;
+mod logins;
 mod requeue;
 mod settle;
 mod tables;
@@ -48,6 +49,10 @@ macro_rules! conformance {
                 a_refused_job_leaves_no_tags,
                 nothing_enqueued_is_nothing_stored,
                 a_batch_larger_than_a_transaction,
+            ],
+            logins: [
+                logins_are_replaced_and_forgotten,
+                a_certain_secret_takes_the_place_of_a_pending_one,
             ],
             claim: [
                 urgent_jobs_first_then_the_oldest,

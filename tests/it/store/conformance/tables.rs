@@ -65,7 +65,6 @@ fn credential(world: &World, name: &str) -> CredentialRow {
             message: Some(b"words".to_vec()),
             at: at(6),
         }),
-        refusals: 7,
         secrets: Some(hash(8)),
     }
 }
@@ -81,7 +80,6 @@ pub async fn credentials_are_saved_whole(world: World) {
         promised_until: None,
         errors: 0,
         error: None,
-        refusals: 0,
         secrets: None,
         ..full.clone()
     };
