@@ -113,15 +113,6 @@ impl Changes {
         }
     }
 
-    /// The new secrets of all accounts, certain or not: for redaction.
-    #[must_use]
-    pub fn values(&self) -> Vec<SecretString> {
-        let all = self.lock();
-        let known = all.values().flat_map(BTreeMap::values);
-        let changes = known.flat_map(|one| [&one.certain, &one.pending].into_iter().flatten());
-        changes.map(|change| change.value.clone()).collect()
-    }
-
     /// The secrets to use: the changed ones in place of the configured ones.
     #[must_use]
     pub fn current<'a>(&self, owner: Owner<'a>) -> Cow<'a, Secrets> {

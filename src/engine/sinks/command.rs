@@ -110,7 +110,8 @@ fn secrets(engine: &Engine, hand: &Hand, sink: &config::Sink) -> Vec<SecretStrin
     let mut secrets: Vec<SecretString> =
         catalog.accounts.values().flat_map(|one| one.secrets.values()).cloned().collect();
     secrets.extend(engine.credentials.all().iter().flat_map(|cell| cell.secrets()));
-    secrets.extend(engine.changes.values());
+    let queues = catalog.accounts.values().map(|account| account.queue);
+    secrets.extend(queues.flat_map(|queue| engine.changes.values(queue)));
     secrets.extend(hand.state().value.clone());
     secrets.extend(words_in(&sink.file));
     secrets.retain(|secret| !secret.expose_secret().is_empty());
