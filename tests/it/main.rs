@@ -8,6 +8,7 @@ mod crash;
 mod engine;
 mod oauth;
 mod sinks;
+mod sinks_inside;
 mod store;
 mod strangers;
 mod support;

@@ -28,7 +28,7 @@ use crate::{
 /// Where programs are looked for by those that the command starts.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// A job whose sink is still busy with an older one looks again so soon.
-const BUSY: Duration = Duration::from_millis(250);
+const BUSY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Deserialize)]
 struct Args {
@@ -62,6 +62,9 @@ pub(in crate::engine) async fn attempt(
     let Some(hand) = engine.sinks.find(&args.account, &args.credential, &args.file) else {
         return over("no sink writes this file any more");
     };
+    if let Some(newer) = overtaken(&hand, args.generation) {
+        return over(&newer);
+    }
     if hand.busy.swap(true, Ordering::AcqRel) {
         let until = engine.clock.wall().plus(BUSY);
         return Outcome::of(AttemptEnd::Gated { code: Code::Held, until });
@@ -71,14 +74,11 @@ pub(in crate::engine) async fn attempt(
     if sink.on_change.is_empty() {
         return over("the sink has no command any more");
     }
-    if let Some(newer) = overtaken(&hand, args.generation) {
-        return over(&newer);
-    }
     tell_started(job, &args);
-    let mut secrets = secrets(engine, &hand, &sink);
+    let mut secrets = secrets(engine, &hand, &sink).await;
     let ran = run(&sink, &args, stop).await;
     // A value that came meanwhile may have been printed too.
-    secrets.extend(self::secrets(engine, &hand, &sink));
+    secrets.extend(self::secrets(engine, &hand, &sink).await);
     let output = redact::tidy(&ran.output, &secrets);
     outcome(ran.end, &output, &sink, overtaken(&hand, args.generation))
 }
@@ -105,7 +105,7 @@ fn overtaken(hand: &Hand, generation: i64) -> Option<String> {
 }
 
 /// All secrets of all accounts, all credentials, and what the file has or had.
-fn secrets(engine: &Engine, hand: &Hand, sink: &config::Sink) -> Vec<SecretString> {
+async fn secrets(engine: &Engine, hand: &Hand, sink: &config::Sink) -> Vec<SecretString> {
     let catalog = engine.catalog();
     let mut secrets: Vec<SecretString> =
         catalog.accounts.values().flat_map(|one| one.secrets.values()).cloned().collect();
@@ -113,7 +113,9 @@ fn secrets(engine: &Engine, hand: &Hand, sink: &config::Sink) -> Vec<SecretStrin
     let queues = catalog.accounts.values().map(|account| account.queue);
     secrets.extend(queues.flat_map(|queue| engine.changes.values(queue)));
     secrets.extend(hand.state().value.clone());
-    secrets.extend(words_in(&sink.file));
+    let file = sink.file.clone();
+    let words = tokio::task::spawn_blocking(move || words_in(&file)).await;
+    secrets.extend(words.unwrap_or_default());
     secrets.retain(|secret| !secret.expose_secret().is_empty());
     secrets
 }

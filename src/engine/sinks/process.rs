@@ -33,14 +33,14 @@ pub(super) enum End {
     NotStarted(io::Error),
 }
 
-#[derive(Debug)]
+/// Without `Debug`, as its output: there may be secrets in it.
 pub(super) struct Ran {
     pub end: End,
     pub output: Output,
 }
 
 /// Standard output and standard error, as they came, without the middle where there is too much.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Output {
     pub head: Vec<u8>,
     pub tail: VecDeque<u8>,
