@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     credentials::{cell::Cell, view::CredentialView},
-    engine::{Engine, sinks::view::SinkView},
+    engine::sinks::view::SinkView,
     store::StoreResult,
     types::Timestamp,
 };
@@ -27,30 +27,33 @@ const LONGEST_TIMEOUT: Duration = Duration::from_hours(1);
 
 #[derive(Serialize)]
 struct List {
-    credentials: Vec<WithSinks>,
-}
-
-/// A credential and where its value is handed to.
-#[derive(Serialize)]
-struct WithSinks {
-    #[serde(flatten)]
-    credential: CredentialView,
-    sinks: Vec<SinkView>,
-}
-
-impl WithSinks {
-    async fn of(engine: &Engine, cell: &Cell) -> StoreResult<Self> {
-        let sinks = engine.sinks_of(cell.queue, &cell.name).await?;
-        Ok(Self { credential: cell.view(engine.clock.wall()), sinks })
-    }
+    credentials: Vec<Shown>,
 }
 
 pub async fn list(State(api): State<Arc<Api>>, _: NoParams) -> Result<Response, Problem> {
     let mut credentials = vec![];
     for cell in api.engine.credentials.all() {
-        credentials.push(WithSinks::of(&api.engine, &cell).await?);
+        credentials.push(shown(&api, &cell).await?);
     }
     Ok(json::ok(&List { credentials }))
+}
+
+/// A credential with where its value goes, and what its account's people should know.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    view: CredentialView,
+    sinks: Vec<SinkView>,
+    notices: Vec<String>,
+}
+
+async fn shown(api: &Api, cell: &Cell) -> StoreResult<Shown> {
+    let changed = api.engine.changes.of(cell.queue);
+    Ok(Shown {
+        view: cell.view(api.engine.clock.wall()),
+        sinks: api.engine.sinks_of(cell.queue, &cell.name).await?,
+        notices: changed.iter().map(|one| one.advice(&cell.account)).collect(),
+    })
 }
 
 pub async fn get(
@@ -68,7 +71,7 @@ async fn view(
     status: StatusCode,
 ) -> Result<Response, Problem> {
     let cell = api.engine.cell(account, name).map_err(|no| api.refusal(no))?;
-    Ok(json::answer(status, &WithSinks::of(&api.engine, &cell).await?))
+    Ok(json::answer(status, &shown(api, &cell).await?))
 }
 
 /// A value in clear.

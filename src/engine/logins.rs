@@ -2,7 +2,11 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::{Engine, catalog::Account};
+use super::{
+    Engine,
+    catalog::Account,
+    shapes::exchange::{self, Trouble},
+};
 use crate::{
     credentials::{
         cell::{Cell, Held},
@@ -59,22 +63,51 @@ impl Engine {
     }
 
     /// A request with this value was answered as it should be.
-    pub(super) async fn trust(&self, account: &Account, held: &Held) -> StoreResult<()> {
-        let login = held.origin.login.unwrap_or(account.fingerprint);
+    pub(super) async fn trust(
+        &self,
+        account: &Account,
+        name: &str,
+        held: &Held,
+    ) -> StoreResult<()> {
+        let login = self.blamed(account, name, held);
         self.guard.trusted(&*self.store, login, self.clock.wall()).await
     }
 
-    /// A fresh value was refused too: how often that happened in a row, and whether that was the
-    /// last try. A given value is a secret itself: it was the secret that was refused.
+    /// Against whom a refused value counts. A given value is a secret itself: it was the secret
+    /// that was refused. Any other was obtained by a login that worked, so it counts against the
+    /// credential.
+    fn blamed(&self, account: &Account, name: &str, held: &Held) -> Hash16 {
+        match held.origin.login {
+            Some(login) if held.origin.given => login,
+            _ => self.itself(account, name),
+        }
+    }
+
+    /// A credential with the account's secrets as they are, in the place of a login.
+    pub(super) fn itself(&self, account: &Account, name: &str) -> Hash16 {
+        let parts = [&account.fingerprint[..], account.name.as_bytes(), name.as_bytes()];
+        self.vault.hash("credential", &parts)
+    }
+
+    /// A fresh value was refused too: how often that happened in a row, and whether nothing more
+    /// is tried.
     pub(super) async fn distrust(
         &self,
         account: &Account,
+        name: &str,
         held: &Held,
     ) -> StoreResult<(u32, bool)> {
-        let login = held.origin.login.unwrap_or(account.fingerprint);
+        let login = self.blamed(account, name, held);
         let strike = if held.origin.given { Strike::Refused } else { Strike::Distrusted };
         let tries = self.guard.strike(&*self.store, login, strike, self.clock.wall()).await?;
-        Ok((tries.refusals + tries.distrust, tries.exhausted()))
+        Ok((tries.refusals + tries.distrust, self.all_locked(account, name)))
+    }
+
+    /// Whether no way is left to come by a credential.
+    pub(super) fn all_locked(&self, account: &Account, name: &str) -> bool {
+        let logins = self.logins(account, name);
+        self.guard.is_locked(&self.itself(account, name))
+            || (!logins.is_empty() && logins.iter().all(|login| self.guard.is_locked(login)))
     }
 
     /// A person's word: the logins of a credential may be tried again, and so may everything that
@@ -85,11 +118,10 @@ impl Engine {
         for login in self.logins(account, &cell.name) {
             self.guard.forgive(&*self.store, login).await?;
         }
-        self.guard.forgive(&*self.store, account.fingerprint).await?;
+        self.guard.forgive(&*self.store, self.itself(account, &cell.name)).await?;
         for other in self.credentials.all().iter().filter(|other| other.is_locked_out()) {
             let Some(owner) = catalog.account(&other.account) else { continue };
-            let logins = self.logins(owner, &other.name);
-            if logins.iter().any(|login| !self.guard.is_locked(login)) {
+            if !self.all_locked(owner, &other.name) {
                 other.forgive(&*self.store).await?;
                 self.wake_renewal(other.queue, &other.name).await?;
             }
@@ -166,12 +198,18 @@ impl Engine {
         emit(Name::SecretChanged, &event);
     }
 
-    /// Tells which secrets are not as they are configured: at the start, too.
-    pub(super) fn tell_changed_secrets(&self) {
+    /// Tells at the start what has been waiting for a person.
+    pub(super) fn tell_what_waits_for_people(&self) {
         for account in self.catalog().accounts.values() {
             for one in self.changes.of(account.queue) {
                 self.tell_changed_secret(account, &one.secret);
             }
+        }
+        let now = self.clock.wall();
+        for cell in self.credentials.all().iter().filter(|cell| cell.is_locked_out()) {
+            let words = cell.view(now).last_error.and_then(|error| error.message);
+            let trouble = Trouble::new(Code::Lockout, words.unwrap_or_default());
+            exchange::tell(cell, &trouble, now);
         }
     }
 

@@ -142,7 +142,7 @@ impl Engine {
         };
         engine.ensure_renewals().await?;
         engine.forgive_changed_secrets().await?;
-        engine.tell_changed_secrets();
+        engine.tell_what_waits_for_people();
         Ok(Arc::new(engine))
     }
 

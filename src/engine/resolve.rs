@@ -28,7 +28,7 @@ impl Engine {
         let Some((_, kind)) = catalog.registry.kind(&row.kind) else {
             return Err(Refusal::State(format!("no definition has the kind {}", row.kind)));
         };
-        let vars = self.vars(&account).args(&payload.args).answer(
+        let vars = self.vars(account).args(&payload.args).answer(
             200,
             &http::HeaderMap::new(),
             &response.to_string(),

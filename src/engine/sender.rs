@@ -217,8 +217,8 @@ impl Sender<'_> {
     }
 
     async fn trust(&self, held: &BTreeMap<String, Held>) -> Result<(), Stopped> {
-        for one in held.values() {
-            let trusted = self.engine.trust(self.account, one).await;
+        for (name, one) in held {
+            let trusted = self.engine.trust(self.account, name, one).await;
             trusted.map_err(|error| Stopped::Store(error.to_string()))?;
         }
         Ok(())
@@ -239,7 +239,7 @@ impl Sender<'_> {
 
     async fn distrust_one(&self, cell: &Cell, held: &Held) -> StoreResult<()> {
         let (engine, now) = (self.engine, self.engine.clock.wall());
-        let (errors, exhausted) = engine.distrust(self.account, held).await?;
+        let (errors, exhausted) = engine.distrust(self.account, &cell.name, held).await?;
         let words = "the provider refuses requests with a fresh credential";
         let trouble = Trouble::new(Engine::refusal_code(exhausted), words);
         let retry_at = backoff::renewal_retry(now, None, errors, rand::random());

@@ -6,6 +6,7 @@ mod canary;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod engine;
+mod logins;
 mod oauth;
 mod sinks;
 mod sinks_inside;

@@ -30,8 +30,9 @@ use crate::{
 
 /// A value of unknown life is looked at again so often; a 401 renews it at any time.
 pub(in crate::engine) const UNKNOWN_LIFE: Duration = Duration::from_hours(24);
-/// A renewal that waits for another is woken by it; this is for the case that it is not.
-const WAITING: Duration = Duration::from_secs(15);
+/// A renewal that waits for another is woken by it, but not where that came just before the wait
+/// was stored.
+const WAITING: Duration = Duration::from_secs(1);
 
 /// One renewal of one credential.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Renewal<'_> {
         if let Some(at) = still_fresh(self.cell, self.sender.engine.clock.wall()) {
             return Outcome::of(AttemptEnd::Snooze { at });
         }
-        let outcome = match self.obtain().await {
+        let outcome = match self.obtain_unless_distrusted().await {
             Ok(obtained) => {
                 crash::point("exchanged");
                 self.keep(obtained).await
@@ -76,6 +77,15 @@ impl Renewal<'_> {
             Err(Unobtained::Store(error)) => Err(error),
         };
         outcome.unwrap_or_else(|error| failed(Code::Internal, &error.to_string(), None))
+    }
+
+    async fn obtain_unless_distrusted(&mut self) -> Result<Obtained, Unobtained> {
+        let engine = self.sender.engine;
+        if engine.guard.is_locked(&engine.itself(self.account, &self.cell.name)) {
+            let words = "the provider refused requests with fresh values";
+            return Err(Unobtained::For(Trouble::new(Code::Lockout, words)));
+        }
+        self.obtain().await
     }
 
     async fn keep(&self, mut obtained: Obtained) -> Result<Outcome, StoreError> {

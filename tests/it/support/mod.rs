@@ -1,5 +1,6 @@
 //! What several tests use.
 
+pub mod acme;
 pub mod daemon;
 pub mod oauth;
 

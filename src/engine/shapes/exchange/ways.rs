@@ -100,11 +100,7 @@ impl Renewal<'_> {
 
     /// Where all that is left is locked, that is what is wrong.
     fn locked(&self, trouble: Trouble) -> Trouble {
-        let guard = &self.sender.engine.guard;
-        let mut logins =
-            self.exchange.ways.iter().filter_map(|way| self.login(way, None)).peekable();
-        let any = logins.peek().is_some();
-        if any && logins.all(|login| guard.is_locked(&login)) {
+        if self.sender.engine.all_locked(self.account, &self.cell.name) {
             return Trouble { code: Code::Lockout, ..trouble };
         }
         trouble
