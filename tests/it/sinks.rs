@@ -354,19 +354,18 @@ fn check_names_what_is_wrong_with_a_sink() {
     let sinks = "[[accounts.certn.sinks]]\ncredential = \"acces_token\"\nfile = \"/run/x\"\n\
                  group = \"no-such-group\"\n";
     site.write("attendant.toml", &format!("{config}{sinks}"));
-    let said = site.run(&["check"]);
-    assert_eq!(said.status.code(), Some(2));
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&said.stdout),
-        String::from_utf8_lossy(&said.stderr)
-    );
+    let check = || {
+        let said = site.run(&["check"]);
+        assert_eq!(said.status.code(), Some(2));
+        String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned()
+    };
+    let said = check();
     let words = "accounts.certn.sinks[0].credential: certn keeps no credential `acces_token`; it \
                  keeps: access_token";
     assert!(said.contains(words), "{said}");
     let bad =
         format!("{config}{}", sinks.replace("group =", "template = \"{{ valeu }}\"\ngroup ="));
     site.write("attendant.toml", &bad.replace("acces_token", "access_token"));
-    let said = site.fails(2, &["check"]);
+    let said = check();
     assert!(said.contains("sinks[0].template: uses `valeu`, which is not there"), "{said}");
 }
