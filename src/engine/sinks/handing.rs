@@ -77,10 +77,16 @@ async fn hand_over(engine: &Engine, hand: &Hand, held: &Held) -> Result<(), Stri
             tell(hand, Name::SinkWritten, Some(held.generation), None, None);
         }
     }
-    let known = hand.state().row.clone().filter(|_| !hand.state().again);
-    if known.is_none_or(|row| row.generation != held.generation) {
-        let job =
-            if sink.on_change.is_empty() { None } else { Some(command(engine, hand, held).await?) };
+    let handed = {
+        let state = hand.state();
+        let row = state.row.as_ref().filter(|_| !state.again);
+        row.is_some_and(|row| row.generation == held.generation)
+    };
+    if !handed {
+        let job = match sink.on_change.as_slice() {
+            [] => None,
+            _ => Some(command(engine, hand, held).await?),
+        };
         crash::point("sink_handed");
         keep(engine, hand, held.generation, job).await.map_err(|error| error.to_string())?;
     }
