@@ -290,7 +290,7 @@ async fn at_a_start_only_what_differs_is_written() {
         match meddle {
             "content" => std::fs::write(&file, "theirs").unwrap(),
             "mode" => {
-                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap()
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
             }
             _ => std::fs::remove_file(&file).unwrap(),
         }
