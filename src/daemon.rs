@@ -19,7 +19,7 @@ use crate::{
     api,
     clock::Clock,
     config::{self, Config, DatabaseUrl, Inputs, KeySource, Override},
-    credentials::vault::{UnlockError, Vault},
+    credentials::vault::{KeyPlace, UnlockError, Vault},
     definition::Registry,
     diagnostic::{Diagnostic, Diagnostics},
     engine::{
@@ -164,8 +164,12 @@ async fn open(
         let message = format!("{} is not visible here: only the service sees it", config.seal_key);
         return Err(Diagnostics(vec![config.diagnostic("seal.key", message)]).into());
     };
-    let make = matches!(config.seal_key, KeySource::BesideDatabase(_));
-    let (vault, warning) = Vault::unlock(path, &key_file, make).await?;
+    let place = KeyPlace {
+        path: key_file,
+        make: matches!(config.seal_key, KeySource::BesideDatabase(_)),
+        fixed: matches!(config.seal_key, KeySource::Credential(_)),
+    };
+    let (vault, warning) = Vault::unlock(path, &place).await?;
     if let Some(warning) = warning {
         tracing::warn!(target: "attendant", "{warning}");
     }
@@ -215,6 +219,7 @@ impl Daemon {
             engine,
             stop_api,
         };
+        tokio::spawn(Arc::clone(&daemon.engine).resume_rekey());
         emit(Name::DaemonReady, &Event { detail: Some(&detail), ..Event::default() });
         Ok(daemon)
     }

@@ -23,7 +23,8 @@
 //! - [`store`]: what must survive, behind a trait that speaks in batches. [`store::batch`] is group
 //!   commit: what is pending becomes one transaction, and everyone is answered after it.
 //! - [`credentials`]: values and who waits for them ([`credentials::cell`]), encryption at rest
-//!   ([`credentials::seal`], [`credentials::vault`]). The store sees only sealed bytes.
+//!   ([`credentials::seal`], [`credentials::vault`]). The store sees only sealed bytes. What is
+//!   erased is cut out of the key itself, so that no backup brings it back ([`engine::erase`]).
 //! - [`engine`]: claims, runs, settles. apalis runs the worker and is named in one file.
 //! - [`outbound`]: the one place that sends.
 //! - [`api`] and [`cli`]: the way in and out; the commands are clients of the API.

@@ -220,7 +220,7 @@ async fn read_body(mut response: reqwest::Response, limit: u64) -> Result<Bytes,
             Err(error) => {
                 let what = if error.is_timeout() {
                     Ambiguous::Timeout
-                } else if error.is_decode() {
+                } else if error.is_decode() && !broke_off(&error) {
                     Ambiguous::Unreadable
                 } else {
                     Ambiguous::Truncated
@@ -229,6 +229,19 @@ async fn read_body(mut response: reqwest::Response, limit: u64) -> Result<Bytes,
             }
         }
     }
+}
+
+/// Whether it was the connection that failed: a decoder that waits for more reports that as its own
+/// error.
+fn broke_off(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<hyper::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// A request without an answer's head: did it leave?

@@ -1,28 +1,20 @@
 //! A million follows wait. What do they cost, in space, at the start, and to those who are due?
 
-use std::{
-    fs,
-    path::Path,
-    process::{Child, Command},
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use attendant::{
     daemon::{self, DaemonOptions},
     engine::enqueue::JobRequest,
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use serde_json::json;
 
 use crate::{
-    client::Client,
     drain,
     measure::{Run, millis},
-    plan, start, verify,
+    plan,
+    process::Process,
+    start, verify,
     world::{Durability, Files, World},
 };
 
@@ -42,7 +34,10 @@ pub async fn waiting(durability: Durability) -> Result<Run> {
     follow(&world, plan::waiting()).await?;
     let files = world.close().await?;
     let grown = size(&files)? - empty;
-    let (ready, memory) = start_daemon(&files).await?;
+    let process = Process::start(&files).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (ready, memory) = (process.ready, process.memory()?);
+    process.stop()?;
 
     let n = plan::jobs();
     let mut world = World::reopen(files, 16).await?;
@@ -84,43 +79,4 @@ async fn follow(world: &World, n: usize) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// A whole daemon on these files: the time from its start until it is ready, and its resident
-/// memory in MiB a while after.
-async fn start_daemon(files: &Files) -> Result<(Duration, f64)> {
-    let begun = Instant::now();
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg("daemon")
-        .arg(files.config())
-        .spawn()
-        .context("the daemon does not start")?;
-    let ready = wait_ready(files, begun, &mut child).await?;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let memory = resident(child.id())?;
-    kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
-    ensure!(child.wait()?.success(), "the daemon did not end well");
-    Ok((ready, memory))
-}
-
-async fn wait_ready(files: &Files, begun: Instant, child: &mut Child) -> Result<Duration> {
-    while begun.elapsed() < Duration::from_mins(1) {
-        if let Ok(mut client) = Client::connect(&files.socket()).await
-            && client.get("/readyz").await? == 200
-        {
-            return Ok(begun.elapsed());
-        }
-        if let Some(status) = child.try_wait()? {
-            bail!("the daemon ended: {status}");
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    bail!("the daemon was not ready within a minute")
-}
-
-fn resident(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1_024.0)
 }

@@ -43,10 +43,13 @@ impl Client {
         Ok((status, response.into_body().collect().await?.to_bytes()))
     }
 
-    /// The status.
-    pub async fn get(&mut self, path: &'static str) -> Result<u16> {
+    /// The status and the whole body.
+    pub async fn get(&mut self, path: &'static str) -> Result<(u16, Bytes)> {
         let request = Request::get(path).header("host", "localhost").body(Full::default())?;
-        Ok(self.0.send_request(request).await?.status().as_u16())
+        self.0.ready().await?;
+        let response = self.0.send_request(request).await?;
+        let status = response.status().as_u16();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
     }
 
     pub async fn post_json(&mut self, path: &'static str, body: String) -> Result<Bytes> {

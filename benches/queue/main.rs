@@ -12,8 +12,10 @@ mod driver;
 mod enqueue;
 mod measure;
 mod plan;
+mod process;
 mod report;
 mod start;
+mod tokens;
 mod verify;
 mod world;
 
@@ -53,6 +55,8 @@ fn run(row: &str, durability: Durability) -> Result<Run> {
         _ if row == "batch-8" => enqueue::batches(durability),
         _ if row == "waiting" => big::waiting(durability),
         Some(("enqueue", clients)) => enqueue::singles(clients.parse()?, durability),
+        _ if row == "renewals" => tokens::renewals(durability),
+        Some(("tokens", clients)) => tokens::reads(clients.parse()?, durability),
         Some(("drain", slots)) => drain::drain(slots.parse()?, durability),
         _ => bail!("there is no row {row}"),
     }

@@ -26,6 +26,11 @@ pub fn waiting() -> usize {
     from_env("BENCH_WAITING", 1_000_000)
 }
 
+/// Credentials whose renewals are due within a minute.
+pub fn credentials() -> usize {
+    from_env("BENCH_CREDENTIALS", 10_000)
+}
+
 /// One thing measured, on both sides.
 #[derive(Debug)]
 pub struct Row {
@@ -44,6 +49,11 @@ const BOTH: &[&str] = &["full", "normal"];
 
 const fn rate(name: &'static str, title: &'static str, limit: &'static [(&str, &str)]) -> Row {
     Row { name, title, ours: BOTH, has_peer: true, limits: limit, big: false }
+}
+
+/// Reading stores nothing, so durability makes no difference.
+const fn reads(name: &'static str, title: &'static str, limit: &'static [(&str, &str)]) -> Row {
+    Row { name, title, ours: &["full"], has_peer: false, limits: limit, big: false }
 }
 
 pub const ROWS: &[Row] = &[
@@ -65,6 +75,16 @@ pub const ROWS: &[Row] = &[
         has_peer: false,
         limits: &[("p50_ms", "start_p50"), ("p99_ms", "start_p99")],
         big: false,
+    },
+    reads("tokens-1", "token reads, 1 client", &[("per_second", "http_1")]),
+    reads("tokens-32", "token reads, 32 clients", &[("per_second", "http_32")]),
+    Row {
+        name: "renewals",
+        title: "renewals due within a minute",
+        ours: &["full"],
+        has_peer: false,
+        limits: &[],
+        big: true,
     },
     Row {
         name: "waiting",

@@ -182,7 +182,7 @@ impl Table {
             _ => return None,
         };
         let (_, name) = group.row.limits.iter().find(|(name, _)| *name == measure)?;
-        let limit = self.limits.get(&format!("{name}_{sync}"))?;
+        let limit = self.limits.get(&format!("{name}_{sync}")).or_else(|| self.limits.get(name))?;
         let share = if measure.ends_with("_ms") { limit / median } else { median / limit };
         Some(format!("{:.0} %", share * 100.0))
     }

@@ -13,7 +13,7 @@ use attendant::{
     api,
     clock::Clock,
     config::{self, Config, Env, Inputs},
-    credentials::vault::Vault,
+    credentials::vault::{KeyPlace, Vault},
     definition::Registry,
     engine::{
         Engine, Settings,
@@ -120,14 +120,19 @@ pub struct Files {
 
 impl Files {
     pub fn write(durability: Durability) -> Result<Self> {
+        let accounts = format!("[accounts.{ACCOUNT}]\nprovider = \"bench\"\n");
+        Self::with(durability, DEFINITION, &accounts)
+    }
+
+    /// With this definition, and these accounts of it.
+    pub fn with(durability: Durability, definition: &str, accounts: &str) -> Result<Self> {
         let files = Self { dir: folder()?, socket: TempDir::with_prefix("bench-")? };
         let jobs = files.dir.path().join("jobs.d");
         fs::create_dir(&jobs)?;
-        fs::write(jobs.join("bench.toml"), DEFINITION)?;
+        fs::write(jobs.join("bench.toml"), definition)?;
         let text = format!(
             "jobs_dir = \"jobs.d\"\n[database]\nurl = \"sqlite://{}\"\nsynchronous = \"{}\"\n\
-             [api]\nsocket = \"{}\"\n[log]\nfilter = \"{}\"\n\
-             [accounts.{ACCOUNT}]\nprovider = \"bench\"\n",
+             [api]\nsocket = \"{}\"\n[log]\nfilter = \"{}\"\n{accounts}",
             files.database().display(),
             durability.text(),
             files.socket().display(),
@@ -241,8 +246,9 @@ impl World {
 
 async fn open_store(config: &Config, database: &Path) -> Result<(Arc<dyn Store>, Arc<Vault>)> {
     let lock = DatabaseLock::take(database)?;
-    let key = config.seal_key.path(None).context("a key in the folder")?;
-    let (vault, _) = Vault::unlock(database, &key, true).await?;
+    let path = config.seal_key.path(None).context("a key in the folder")?;
+    let place = KeyPlace { path, make: true, fixed: false };
+    let (vault, _) = Vault::unlock(database, &place).await?;
     let synchronous = match config.database.synchronous {
         config::Synchronous::Full => Synchronous::Full,
         config::Synchronous::Normal => Synchronous::Normal,

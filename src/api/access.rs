@@ -51,9 +51,24 @@ impl Caller {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn with(rights: BTreeSet<Right>) -> Self {
+        Self::new(1, None, rights)
+    }
+
     #[must_use]
     pub fn may(&self, right: Right) -> bool {
         self.rights.contains(&right)
+    }
+
+    /// What a caller without this right is told.
+    pub fn needs(&self, right: Right) -> Result<(), Problem> {
+        if self.may(right) {
+            return Ok(());
+        }
+        tell_refused(self, &format!("the right `{right}` is missing"));
+        let words = format!("this needs the right `{right}`, which {} does not have", self.name);
+        Err(Problem::new(Kind::Refused, words))
     }
 
     /// Whether they may do anything at all.
@@ -162,17 +177,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let caller = request.extensions().get::<Peer>();
-        if caller.is_some_and(|caller| caller.0.may(self.right)) {
-            return Either::Left(self.inner.call(request));
+        let nobody = || Problem::new(Kind::Refused, "nobody knows who asks");
+        let caller = request.extensions().get::<Peer>().ok_or_else(nobody);
+        match caller.and_then(|caller| caller.0.needs(self.right)) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(problem) => Either::Right(ready(Ok(problem.into_response()))),
         }
-        let right = self.right;
-        let name = caller.map_or("nobody", |caller| &caller.0.name);
-        if let Some(caller) = caller {
-            tell_refused(&caller.0, &format!("the right `{right}` is missing"));
-        }
-        let words = format!("this needs the right `{right}`, which {name} does not have");
-        Either::Right(ready(Ok(Problem::new(Kind::Refused, words).into_response())))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What people do to a job: cancel, retry, resolve.
+//! What people do to a job: cancel, retry, resolve, erase; and to all that is sealed: rekey.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -17,10 +17,13 @@ use super::{
     path::Id,
     problem::Problem,
     query::NoParams,
-    view::OpenJob,
+    view::{JobView, OpenJob},
 };
 use crate::{
-    engine::actions::{Cancelled, Resolve},
+    engine::{
+        actions::{Cancelled, Resolve},
+        erase::Erasure,
+    },
     types::JobId,
 };
 
@@ -108,4 +111,38 @@ pub async fn resolve(
     let word = body::parse::<Word>(&request)?.read()?;
     api.engine.resolve(id, word, &caller.name).await.map_err(|no| api.refusal(no))?;
     job(&api, &caller, id, StatusCode::OK).await
+}
+
+/// The job as it is left, and what was erased.
+#[derive(Debug, Serialize)]
+struct ErasedJob<'a> {
+    #[serde(flatten)]
+    job: JobView<'a>,
+    erased: Erasure,
+}
+
+pub async fn erase(
+    State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
+    Id(id): Id,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    let erased = api.engine.erase(id, &caller.name).await.map_err(|no| api.refusal(no))?;
+    let job = OpenJob::open(&api.engine, api.find(id).await?);
+    Ok(json::ok(&ErasedJob { job: job.view(), erased }))
+}
+
+/// Answers when everything is sealed with the new key, which may take long.
+pub async fn rekey(
+    State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    tokio::select! {
+        done = api.engine.rekey(&caller.name) => {
+            Ok(json::ok(&done.map_err(|no| api.refusal(no))?))
+        }
+        // The next start goes on with it.
+        () = api.stopping.cancelled() => Err(Problem::draining()),
+    }
 }

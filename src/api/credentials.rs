@@ -8,7 +8,9 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::{
-    Api, json,
+    Api,
+    access::Peer,
+    json,
     path::Named,
     problem::Problem,
     query::{self, NoParams, Raw},
@@ -105,6 +107,29 @@ pub async fn value(
     });
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+#[derive(Serialize)]
+struct Withdrawn {
+    #[serde(flatten)]
+    credential: CredentialView,
+    provider: &'static str,
+}
+
+/// Takes the value in hand out of use; says whether the provider was told.
+pub async fn revoke(
+    State(api): State<Arc<Api>>,
+    Named((account, name)): Named<(String, String)>,
+    Peer(caller): Peer,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    let told = tokio::select! {
+        told = api.engine.withdraw(&account, &name, &caller.name) => told,
+        () = api.stopping.cancelled() => return Err(Problem::draining()),
+    };
+    let provider = told.map_err(|no| api.refusal(no))?.name();
+    let cell = api.engine.cell(&account, &name).map_err(|no| api.refusal(no))?;
+    Ok(json::ok(&Withdrawn { credential: cell.view(api.engine.clock.wall()), provider }))
 }
 
 /// 202: the renewal is on its way, its end shows in the credential.

@@ -16,9 +16,10 @@ use super::{
     path::{Id, Named},
     problem::{Kind, Problem},
     query::{self, NoParams, Raw},
-    view::{JobView, OpenJob},
+    view::{self, JobView, OpenJob},
 };
 use crate::{
+    config::Right,
     credentials::vault::{self, Part},
     engine::enqueue::parse_id,
     store::{JobFilter, StoredArtifact, StoredResult},
@@ -77,19 +78,29 @@ pub async fn get(
     Ok(json::raw(StatusCode::OK, detail::of(&api.engine, row, &caller).await?))
 }
 
+/// The one place that shows a secret result, to those who may have credentials.
 pub async fn result(
     State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
     Id(id): Id,
     _: NoParams,
 ) -> Result<Response, Problem> {
+    if !caller.may(Right::Credentials) {
+        caller.needs(Right::Results)?;
+    }
     let stored = api.engine.store.result(id).await?.ok_or_else(|| unknown(id))?;
-    let StoredResult { state, salt, result, .. } = stored;
+    let StoredResult { state, salt, result, kind, .. } = stored;
+    let secret = view::is_secret(view::kind_of(&api.engine.catalog(), &kind).as_deref());
+    caller.needs(if secret { Right::Credentials } else { Right::Results }).map_err(|no| {
+        if secret { no.because(&format!("the result of {kind} holds secrets")) } else { no }
+    })?;
+    let gone = || Problem::new(Kind::Gone, format!("the result of {id} was erased")).job(id);
+    let salt = salt.ok_or_else(gone)?;
     if state != JobState::Completed {
         let words = format!("job {id} is {state}: it has no result");
         return Err(Problem::new(Kind::State, words).job(id));
     }
-    let gone = || Problem::new(Kind::Gone, format!("the result of {id} was erased")).job(id);
-    let (salt, sealed) = salt.zip(result).ok_or_else(gone)?;
+    let sealed = result.ok_or_else(gone)?;
     let chain = api.engine.vault.chain(&salt);
     let clear = vault::open(&chain, id, Part::Result, &sealed)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()).job(id))?;
@@ -108,7 +119,10 @@ pub async fn artifact(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Some(stored) = api.engine.store.artifact(id, &name).await? else {
-        api.find(id).await?;
+        if api.find(id).await?.salt.is_none() {
+            let words = format!("the artifacts of {id} were erased");
+            return Err(Problem::new(Kind::Gone, words).job(id));
+        }
         let words = format!("job {id} has no artifact `{name}`");
         return Err(Problem::new(Kind::NotFound, words).job(id));
     };

@@ -63,8 +63,8 @@ operations! {
         &[(200, "JobDetail"), (404, "Problem")];
     get "/v1/jobs/{id}/wait": "Answers when the job, or its chain, has ended", WAIT, None,
         &[(200, "JobDetail"), (204, ""), (404, "Problem"), (422, "Problem"), (503, "Problem")];
-    get "/v1/jobs/{id}/result": "The result itself", &[], None,
-        &[(200, "Any"), (404, "Problem"), (409, "Problem"), (410, "Problem")];
+    get "/v1/jobs/{id}/result": "The result itself; a secret one takes the right `credentials`", &[],
+        None, &[(200, "Any"), (403, "Problem"), (404, "Problem"), (409, "Problem"), (410, "Problem")];
     get "/v1/jobs/{id}/artifacts/{name}": "A downloaded file", &[], None,
         &[(200, "application/octet-stream"), (304, ""), (404, "Problem"), (410, "Problem")];
     post "/v1/jobs/{id}/cancel": "Cancel; 202 where a running attempt must end first", &[], None,
@@ -73,6 +73,8 @@ operations! {
         &[(200, "Job"), (404, "Problem"), (409, "Problem"), (422, "Problem")];
     post "/v1/jobs/{id}/resolve": "Settle a job whose outcome is unknown", &[], Some("Resolve"),
         &[(200, "Job"), (404, "Problem"), (409, "Problem"), (422, "Problem")];
+    post "/v1/jobs/{id}/erase": "Erase the data of its whole chain for good, in backups too", &[],
+        None, &[(200, "ErasedJob"), (404, "Problem"), (409, "Problem")];
     get "/v1/kinds": "Job kinds with their arguments", &[], None, &[(200, "Kinds")];
     get "/v1/definitions": "Definitions in force", &[], None, &[(200, "Definitions")];
     get "/v1/definitions/{provider}": "The text of a definition", &[], None,
@@ -85,11 +87,15 @@ operations! {
         &[(200, "Value"), (404, "Problem"), (422, "Problem"), (503, "Problem")];
     post "/v1/credentials/{account}/{name}/renew": "Renew now", &[], None,
         &[(202, "Credential"), (404, "Problem")];
+    post "/v1/credentials/{account}/{name}/revoke": "Withdraw the value in hand, obtain another",
+        &[], None, &[(200, "Withdrawn"), (404, "Problem")];
     get "/v1/queues": "Queues with gates, budgets and depths", &[], None, &[(200, "Queues")];
     post "/v1/queues/{account}/pause": "Shut a queue", &[], None,
         &[(200, "Queue"), (404, "Problem")];
     post "/v1/queues/{account}/resume": "Open a queue, whatever held it shut", &[], None,
         &[(200, "Queue"), (404, "Problem")];
+    post "/v1/rekey": "Seal everything with a new key; answered when that is done", &[], None,
+        &[(200, "Rekeyed"), (409, "Problem"), (503, "Problem")];
     get "/healthz": "Alive", &[], None, &[(200, "Health")];
     get "/readyz": "Ready, or why not", &[], None, &[(200, "Health"), (503, "Health")];
     get "/openapi.json": "This document", &[], None, &[(200, "Any")];

@@ -58,6 +58,8 @@ kinds! {
     /// The body did not arrive in time.
     Slow = REQUEST_TIMEOUT, "slow", "The request took too long to arrive";
     State = CONFLICT, "state", "The state of the job forbids it";
+    /// A rekey that cannot be.
+    Key = CONFLICT, "sealing_key", "The sealing key cannot be replaced now";
     KeyReused = CONFLICT, "key_reused", "The key came before with another request";
     Gone = GONE, "gone", "It is no longer there";
     TooLarge = PAYLOAD_TOO_LARGE, "too_large", "The request is too large";
@@ -137,6 +139,13 @@ impl Problem {
         self
     }
 
+    /// Why, before what was said.
+    #[must_use]
+    pub fn because(mut self, why: &str) -> Self {
+        self.0.detail = format!("{why}: {}", self.0.detail);
+        self
+    }
+
     /// When it is worth asking again; rounded up to whole seconds.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
@@ -162,6 +171,9 @@ impl Problem {
             Refusal::State(words) => Self::new(Kind::State, words),
             Refusal::Credential(trouble) => Self::credential(trouble, now),
             Refusal::MinTtlUnreachable(_) => Self::new(Kind::MinTtlUnreachable, words),
+            // Where it is, is the operator's matter, and the words name it.
+            Refusal::Key(_) => Self::new(Kind::Internal, words),
+            Refusal::Rekey(_) => Self::new(Kind::Key, words),
             Refusal::Draining => Self::draining(),
             Refusal::Store(error) => error.into(),
         }
@@ -195,7 +207,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let words = error.to_string();
         match error {
-            StoreError::Unavailable(_) => Self::new(Kind::Store, words).retry_after(ASK_AGAIN),
+            StoreError::Unavailable(_) | StoreError::Stale => {
+                Self::new(Kind::Store, words).retry_after(ASK_AGAIN)
+            }
             StoreError::Full => Self::new(Kind::Full, words),
             StoreError::Corrupt(_) | StoreError::Unexpected(_) => Self::new(Kind::Internal, words),
             StoreError::Closed => Self::draining(),

@@ -44,11 +44,13 @@ fn job_routes() -> Router<Arc<Api>> {
         .route("/v1/jobs/batch", may(Enqueue, post(enqueue::batch)))
         .route("/v1/jobs/{id}", may(Read, get(jobs::get)))
         .route("/v1/jobs/{id}/wait", may(Read, get(wait::wait)))
-        .route("/v1/jobs/{id}/result", may(Results, get(jobs::result)))
+        // Whose right it takes depends on the kind: the handler asks.
+        .route("/v1/jobs/{id}/result", get(jobs::result))
         .route("/v1/jobs/{id}/artifacts/{name}", may(Results, get(jobs::artifact)))
         .route("/v1/jobs/{id}/cancel", may(Operate, post(act::cancel)))
         .route("/v1/jobs/{id}/retry", may(Operate, post(act::retry)))
         .route("/v1/jobs/{id}/resolve", may(Operate, post(act::resolve)))
+        .route("/v1/jobs/{id}/erase", may(Operate, post(act::erase)))
 }
 
 fn other_routes() -> Router<Arc<Api>> {
@@ -61,6 +63,8 @@ fn other_routes() -> Router<Arc<Api>> {
         .route("/v1/credentials/{account}/{name}", may(Read, get(credentials::get)))
         .route("/v1/credentials/{account}/{name}/value", may(Credentials, get(credentials::value)))
         .route("/v1/credentials/{account}/{name}/renew", may(Operate, post(credentials::renew)))
+        .route("/v1/credentials/{account}/{name}/revoke", may(Operate, post(credentials::revoke)))
+        .route("/v1/rekey", may(Operate, post(act::rekey)))
         .route("/v1/queues", may(Read, get(queues::list)))
         .route("/v1/queues/{account}/pause", may(Operate, post(queues::pause)))
         .route("/v1/queues/{account}/resume", may(Operate, post(queues::resume)))

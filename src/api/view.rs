@@ -177,8 +177,11 @@ impl OpenJob {
 
     /// Reads the result too, where there is one that the caller may see.
     pub async fn with_result(mut self, engine: &Engine, caller: &Caller) -> StoreResult<Self> {
-        if let (true, Some(key)) = (self.row.has_result, &self.key)
-            && caller.may(Right::Results)
+        let may = self.row.has_result && caller.may(Right::Results);
+        if may && is_secret(self.kind.as_deref()) {
+            self.result = Some(HIDDEN.into());
+        } else if may
+            && let Some(key) = &self.key
             && let Some(stored) = engine.store.result(self.row.id).await?
             && let Some(sealed) = stored.result
         {
@@ -230,7 +233,13 @@ impl OpenJob {
     }
 }
 
-fn kind_of(catalog: &Catalog, name: &str) -> Option<Arc<Kind>> {
+/// Whether a kind's result is only for those who may have credentials. Of one that is no longer
+/// defined nobody knows.
+pub(super) fn is_secret(kind: Option<&Kind>) -> bool {
+    kind.is_none_or(|kind| kind.secret_result)
+}
+
+pub(super) fn kind_of(catalog: &Catalog, name: &str) -> Option<Arc<Kind>> {
     match catalog.kind(catalog.kind_id(name)?)? {
         KindRef::Job(_, kind) => Some(Arc::clone(kind)),
         KindRef::Renewal(..) | KindRef::OnChange => None,

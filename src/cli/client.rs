@@ -1,6 +1,13 @@
 //! The HTTP API over the daemon's socket.
 
-use std::{cell::Cell, error::Error as _, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    error::Error as _,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -42,16 +49,14 @@ pub(super) struct Client {
 
 impl Client {
     pub fn new(socket: PathBuf) -> Result<Self, Failure> {
-        let http = reqwest::Client::builder()
-            .unix_socket(socket.clone())
-            .tls_backend_preconfigured(no_tls()?)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .read_timeout(SILENCE)
-            .user_agent(concat!("attendant/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Failure::not_so(format!("no HTTP client: {error}")))?;
+        let http = builder(&socket)?.read_timeout(SILENCE).build().map_err(no_client)?;
         Ok(Self { http, socket, met: Cell::new(false) })
+    }
+
+    /// For what takes the daemon as long as it takes.
+    pub async fn post_and_wait(&self, path: &str) -> Result<Reply, Failure> {
+        let http = builder(&self.socket)?.build().map_err(no_client)?;
+        whole(self.send(http.post(url(path)).json(&json!({}))).await?, self).await
     }
 
     /// Whether there was a daemon at any time: one that is away now is then restarting.
@@ -148,6 +153,20 @@ impl Client {
             ),
         )
     }
+}
+
+fn builder(socket: &Path) -> Result<reqwest::ClientBuilder, Failure> {
+    Ok(reqwest::Client::builder()
+        .unix_socket(socket.to_owned())
+        .tls_backend_preconfigured(no_tls()?)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("attendant/", env!("CARGO_PKG_VERSION"))))
+}
+
+#[allow(clippy::needless_pass_by_value)] // as `map_err` gives it
+fn no_client(error: reqwest::Error) -> Failure {
+    Failure::not_so(format!("no HTTP client: {error}"))
 }
 
 /// A path of the API; every part becomes one segment.

@@ -48,7 +48,8 @@ refused the login: mend the secrets, or `renew` to try again).
 Examples:
   attendant credentials
   attendant credentials show certn/access_token
-  attendant credentials renew certn/access_token")]
+  attendant credentials renew certn/access_token
+  attendant credentials revoke gate/certificate_request_token")]
 pub(super) struct Credentials {
     #[command(subcommand)]
     command: Option<CredentialsCommand>,
@@ -63,6 +64,16 @@ enum CredentialsCommand {
     },
     /// Obtain a new value now; also after refused logins
     Renew {
+        #[arg(value_name = "ACCOUNT/NAME")]
+        credential: Full,
+    },
+    /// Withdraw the value in hand, here and at the provider, and obtain another
+    #[command(after_help = "\
+Use it when a value has leaked. What its readers were promised does not count: it, and those before
+it that are still valid, are revoked at once. Where the definition has no `revoke` the value is only
+dropped here, and the answer says so; a secret of the configuration that is itself the value must be
+changed there.")]
+    Revoke {
         #[arg(value_name = "ACCOUNT/NAME")]
         credential: Full,
     },
@@ -89,9 +100,31 @@ impl Credentials {
                     )
                 })?;
             }
+            Some(CredentialsCommand::Revoke { credential: Full { account, name } }) => {
+                let parts = ["credentials", &account, &name, "revoke"];
+                let reply = session.post(&parts, &json!({})).await?;
+                session.show(&reply, |one, _| withdrawn(one, &format!("{account}/{name}")))?;
+            }
         }
         Ok(Exit::Done)
     }
+}
+
+fn withdrawn(answer: &Value, name: &str) -> String {
+    let what = match fields::text(answer, "provider").as_str() {
+        "told" => "is withdrawn, and revoked at the provider",
+        "pending" => {
+            "is withdrawn here; the provider could not be told yet, which is tried until it is done"
+        }
+        "cannot" => {
+            "is withdrawn here only: its definition has no `revoke`, so it stays valid at the \
+             provider until it expires"
+        }
+        _ => "had no value to withdraw",
+    };
+    format!(
+        "{name} {what}. A new value is being obtained; see `attendant credentials show {name}`\n"
+    )
 }
 
 fn table(credentials: &Value, now: Timestamp) -> String {
@@ -120,6 +153,16 @@ fn shown(one: &Value, now: Timestamp) -> String {
     table.row(["expires".to_owned(), at("expires_at")]);
     table.row(["renewal".to_owned(), at("renew_at")]);
     table.row(["errors".to_owned(), fields::cell(one, "errors")]);
+    if fields::at(one, "stage").is_some() {
+        table.row(["successor".to_owned(), fields::cell(one, "stage")]);
+    }
+    for old in fields::list(one, "retired") {
+        table.row(["out of use".to_owned(), retired(old, now)]);
+    }
+    if fields::at(one, "orphans").and_then(Value::as_u64).is_some_and(|orphans| orphans > 0) {
+        let words = "at the provider, made by a create whose reply was lost, or by somebody else";
+        table.row(["unused".to_owned(), format!("{} {words}", fields::cell(one, "orphans"))]);
+    }
     if fields::at(one, "last_error").is_some() {
         let error = fields::reason(one, "last_error.code", "last_error.message");
         table.row(["last error".to_owned(), format!("{error}, {}", at("last_error.at"))]);
@@ -152,6 +195,16 @@ fn sink_line(sink: &Value, now: Timestamp) -> String {
         parts.push(format!(" after {code}, see `attendant jobs show {id}`"));
     }
     parts.concat()
+}
+
+fn retired(old: &Value, now: Timestamp) -> String {
+    let generation = format!("generation {}", fields::cell(old, "generation"));
+    let at = |path| fields::time(old, path).map(|at| times::full(at, now));
+    match (at("revoke_at"), at("expires_at")) {
+        (Some(revoked), _) => format!("{generation}, to be revoked {revoked}"),
+        (None, Some(expires)) => format!("{generation}, expires {expires}"),
+        (None, None) => generation,
+    }
 }
 
 fn full_name(one: &Value) -> String {

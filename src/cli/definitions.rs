@@ -4,11 +4,13 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{
+    console::Console,
     exit::{Exit, Failure},
     fields,
     session::{Ended, Session},
     table::Table,
 };
+use crate::definition::schema_text;
 
 /// List the kinds of jobs, with their arguments
 #[derive(Debug, Args)]
@@ -99,11 +101,14 @@ fn argument(arg: &Value) -> [String; 3] {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 To change a provider, save its definition in `jobs_dir` and mend it there: a file of that name
-replaces the built-in one. `attendant check` says whether it is right.
+replaces the built-in one. `attendant check` says whether it is right. An editor that knows the
+schema completes and explains the keys: save it beside your definitions, and begin each of them with
+the line `#:schema ./schema.json`.
 
 Examples:
   attendant definitions list
-  attendant definitions show certn > /etc/attendant/jobs.d/certn.toml")]
+  attendant definitions show certn > /etc/attendant/jobs.d/certn.toml
+  attendant definitions schema > /etc/attendant/jobs.d/schema.json")]
 pub(super) struct Definitions {
     #[command(subcommand)]
     command: DefinitionsCommand,
@@ -115,9 +120,21 @@ enum DefinitionsCommand {
     List,
     /// Print one definition, comments included
     Show { provider: String },
+    /// Print the JSON Schema of definitions, for editors; needs no daemon
+    Schema,
 }
 
 impl Definitions {
+    /// What is asked for is in the program itself: no daemon is needed, and no configuration.
+    pub const fn is_schema(&self) -> bool {
+        matches!(self.command, DefinitionsCommand::Schema)
+    }
+
+    pub fn print_schema(console: &mut Console<'_>) -> Ended {
+        console.text(schema_text())?;
+        Ok(Exit::Done)
+    }
+
     pub async fn run(self, session: &mut Session<'_, '_>) -> Ended {
         match self.command {
             DefinitionsCommand::List => {
@@ -128,6 +145,7 @@ impl Definitions {
                 let reply = session.get(&["definitions", &provider], &[]).await?;
                 session.console.raw(&reply.body)?;
             }
+            DefinitionsCommand::Schema => return Self::print_schema(session.console),
         }
         Ok(Exit::Done)
     }

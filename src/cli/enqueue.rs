@@ -16,6 +16,9 @@ use super::{
 };
 use crate::types::{JobId, Timestamp};
 
+/// What stands for a result that holds secrets.
+const HIDDEN: &str = "***";
+
 /// Give the daemon a job; prints its id once it is durable
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,8 +31,8 @@ Keys: the same --key with the same kind, account and arguments gives the earlier
 became of it, so that a caller that does not know whether it was heard may just ask again. The same
 key with others is refused. Kinds that must never be repeated need a key, or --unkeyed.
 
-With --wait the id is on standard error and the result on standard output; the exit code is 1 if the
-job is dead or cancelled, 124 if the time is up, and the job goes on in any case.
+With --wait the id is on standard error and the result on standard output, as `***` where it holds
+secrets (`attendant jobs result` prints those to who may have them); the exit code is 1 if the job is dead or cancelled, 124 if the time is up, and the job goes on in any case.
 
 Examples:
   attendant enqueue certn.users --wait
@@ -149,6 +152,15 @@ async fn waited(session: &mut Session<'_, '_>, id: JobId, scope: Scope) -> Ended
         }
     } else {
         wait::verdict(&job)?;
+    }
+    if fields::text(&job, "result") == HIDDEN {
+        if !session.json() {
+            session.console.note(format!(
+                "The result holds secrets; `attendant jobs result {id}` prints them."
+            ));
+        }
+        session.console.value(&json!(HIDDEN))?;
+        return Ok(exit);
     }
     let result = wait::patiently(session, &["jobs", &id.to_string(), "result"], &[]).await?;
     session.console.raw(&result.body)?;

@@ -17,6 +17,7 @@ mod fields;
 mod jobs;
 mod options;
 mod queues;
+mod rekey;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod service;
@@ -40,6 +41,7 @@ use clap::Parser;
 use self::{
     client::Client,
     console::Console,
+    definitions::Definitions,
     exit::{Exit, Failure},
     options::{Cli, ClientCommand, Command, Global},
     session::{Ended, Session},
@@ -78,6 +80,9 @@ fn dispatch(cli: Cli, env: &Env, console: &mut Console<'_>) -> Ended {
         Command::Sandbox(sandbox) => sandbox.run(console),
         Command::Check => check::run(global.config.as_deref(), env, console),
         Command::Completions(completions) => completions.run(console),
+        Command::Client(ClientCommand::Definitions(definitions)) if definitions.is_schema() => {
+            Definitions::print_schema(console)
+        }
         Command::Client(command) => ask(&global, command, env, console),
     }
 }
@@ -103,6 +108,7 @@ async fn client(command: ClientCommand, session: &mut Session<'_, '_>) -> Ended 
         ClientCommand::Credentials(credentials) => credentials.run(session).await,
         ClientCommand::Token(token) => token.run(session).await,
         ClientCommand::Queues(queues) => queues.run(session).await,
+        ClientCommand::Rekey(rekey) => rekey.run(session).await,
         ClientCommand::Kinds(kinds) => kinds.run(session).await,
         ClientCommand::Definitions(definitions) => definitions.run(session).await,
     }

@@ -13,6 +13,7 @@ use super::{
     enqueue::Enqueue,
     jobs::Jobs,
     queues::Queues,
+    rekey::Rekey,
 };
 
 const AFTER: &str = "\
@@ -106,6 +107,7 @@ pub(super) enum ClientCommand {
     Credentials(Credentials),
     Token(Token),
     Queues(Queues),
+    Rekey(Rekey),
     Kinds(Kinds),
     Definitions(Definitions),
 }

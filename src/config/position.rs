@@ -52,6 +52,17 @@ impl Positions {
             .map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 
+    /// The places below an array, which stand side by side in the map.
+    fn forget_elements(&mut self, array: &str) {
+        let elements = format!("{array}[");
+        let keys = self.0.range(elements.clone()..).map(|(key, _)| key);
+        let keys: Vec<String> =
+            keys.take_while(|key| key.starts_with(&elements)).cloned().collect();
+        for key in keys {
+            self.0.remove(&key);
+        }
+    }
+
     /// Lays a later layer's places over these. A table keeps the place where it first stands; an
     /// array that is replaced takes its elements' places with it.
     pub fn overlay(&mut self, file: &Path, places: Vec<Place>) {
@@ -62,8 +73,7 @@ impl Positions {
                     self.0.entry(place.key).or_insert(position);
                 }
                 PlaceKind::Value => {
-                    let elements = format!("{}[", place.key);
-                    self.0.retain(|key, _| !key.starts_with(&elements));
+                    self.forget_elements(&place.key);
                     self.0.insert(place.key, position);
                 }
             }

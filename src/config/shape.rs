@@ -48,20 +48,21 @@ pub(super) const SOURCES: [&str; 3] = ["credential", "file", "env"];
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     file: &'a Path,
-    /// For line numbers; `None` for variables and flags.
-    text: Option<&'a str>,
+    /// Where each line ends, for line numbers; `None` for variables and flags.
+    line_ends: Option<Vec<usize>>,
     pub places: Vec<Place>,
     pub problems: Vec<Diagnostic>,
 }
 
 impl<'a> Reader<'a> {
-    pub const fn new(file: &'a Path, text: Option<&'a str>) -> Self {
-        Self { file, text, places: Vec::new(), problems: Vec::new() }
+    pub fn new(file: &'a Path, text: Option<&'a str>) -> Self {
+        let ends = |text: &str| text.match_indices('\n').map(|(at, _)| at).collect();
+        Self { file, line_ends: text.map(ends), places: Vec::new(), problems: Vec::new() }
     }
 
     /// The line of a byte offset.
     pub fn line(&self, offset: usize) -> Option<usize> {
-        Some(self.text?.get(..offset)?.matches('\n').count() + 1)
+        Some(self.line_ends.as_ref()?.partition_point(|end| *end < offset) + 1)
     }
 
     pub fn wrong(&mut self, line: Option<usize>, key: &str, message: impl Into<String>) {

@@ -13,11 +13,16 @@ use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub mod rotating;
+pub mod rotation;
+
+use self::rotation::Rotation;
 use super::{seal, vault::Vault};
 use crate::{
     policy::{
         codes::Code,
         renewal::{self, Life},
+        rotation::promise::earlier,
     },
     store::{CredentialRow, Hash16, QueueId, Store, StoreResult, StoredError},
     types::Timestamp,
@@ -33,6 +38,8 @@ struct Kept {
     refresh_token: Option<String>,
     #[serde(default)]
     origin: Origin,
+    #[serde(default, skip_serializing_if = "Rotation::is_empty")]
+    rotation: Rotation,
 }
 
 /// How a value was come by.
@@ -54,6 +61,7 @@ pub struct Origin {
 pub struct Held {
     pub value: SecretString,
     pub generation: i64,
+    /// The earlier of its expiry and its planned revocation.
     pub expires_at: Option<Timestamp>,
     pub origin: Origin,
 }
@@ -88,6 +96,11 @@ pub(super) struct State {
     pub(super) retry_at: Option<Timestamp>,
     /// The words of the last error, in clear.
     pub(super) words: Option<String>,
+    pub(super) rotation: Rotation,
+    /// While a successor is being published: when this value is revoked then.
+    retiring: Option<Timestamp>,
+    /// How often in a row a credential that this one is obtained with was refused.
+    turned_away: u32,
 }
 
 impl State {
@@ -98,11 +111,12 @@ impl State {
 
     pub(super) fn held(&self, now: Timestamp, min_ttl: Duration) -> Option<Held> {
         let value = self.value.clone()?;
-        let usable_until = self.life().map(Life::usable_until);
+        let planned_end = self.planned_end(now);
+        let usable_until = earlier(self.life().map(Life::usable_until), planned_end);
         renewal::may_hand_out(now, usable_until, min_ttl).then(|| Held {
             value,
             generation: self.row.as_ref().map_or(0, |row| row.generation),
-            expires_at: self.row.as_ref().and_then(|row| row.expires_at),
+            expires_at: earlier(self.row.as_ref().and_then(|row| row.expires_at), planned_end),
             origin: self.origin,
         })
     }
@@ -125,6 +139,8 @@ pub struct Cell {
     changing: tokio::sync::Mutex<()>,
     /// Counts the ends of renewals, good and bad.
     ends: watch::Sender<u64>,
+    /// Counts the steps of rotations and revocations.
+    revocations: watch::Sender<u64>,
 }
 
 impl Cell {
@@ -144,6 +160,7 @@ impl Cell {
             {
                 state.value = kept.value.map(Into::into);
                 state.origin = kept.origin;
+                state.rotation = kept.rotation;
                 state.refresh_token = kept.refresh_token.map(Into::into);
             }
             state.words = row
@@ -161,6 +178,7 @@ impl Cell {
             state: Mutex::new(state),
             changing: tokio::sync::Mutex::default(),
             ends: watch::channel(0).0,
+            revocations: watch::channel(0).0,
         }
     }
 
@@ -187,11 +205,14 @@ impl Cell {
         self.state().refresh_token.clone()
     }
 
-    /// All that is secret here, usable or not: for redaction.
+    /// All that is secret here, in use, to come or retired: for redaction.
     #[must_use]
-    pub fn secrets(&self) -> Vec<SecretString> {
+    pub fn all_secrets(&self) -> Vec<SecretString> {
         let state = self.state();
-        [&state.value, &state.refresh_token].into_iter().flatten().cloned().collect()
+        let rotation = &state.rotation;
+        let candidate = rotation.candidate.iter().map(|one| &one.value);
+        let rotated = candidate.chain(rotation.retired.iter().map(|one| &one.value));
+        state.value.iter().chain(&state.refresh_token).chain(rotated).cloned().collect()
     }
 
     /// Tells when renewals end.
@@ -250,6 +271,7 @@ impl Cell {
         row.sent_at = Some(obtained.sent_at);
         row.expires_at = obtained.expires_at;
         row.renew_at = obtained.renew_at;
+        row.promised_until = None;
         (row.errors, row.error, row.secrets) = (0, None, None);
         store.save_credential(row.clone()).await?;
         let generation = row.generation;
@@ -360,16 +382,32 @@ impl Cell {
         Ok(state.retry_at.or(renew_at))
     }
 
-    /// What the row keeps of a value and a refresh token.
+    fn secrets(&self) -> (Option<SecretString>, Option<SecretString>) {
+        let state = self.state();
+        (state.value.clone(), state.refresh_token.clone())
+    }
+
+    /// What the row keeps of a value and a refresh token; of a rotation, what there is.
     fn sealed(
         &self,
         vault: &Vault,
         row: &CredentialRow,
+        kept: (Option<&SecretString>, Option<&SecretString>, Origin),
+    ) -> Option<Vec<u8>> {
+        self.sealed_with(vault, row, kept, self.rotation())
+    }
+
+    fn sealed_with(
+        &self,
+        vault: &Vault,
+        row: &CredentialRow,
         (value, refresh_token, origin): (Option<&SecretString>, Option<&SecretString>, Origin),
+        rotation: Rotation,
     ) -> Option<Vec<u8>> {
         let text = |secret: &SecretString| secret.expose_secret().to_owned();
-        let kept = Kept { value: value.map(text), refresh_token: refresh_token.map(text), origin };
-        if kept.value.is_none() && kept.refresh_token.is_none() {
+        let (value, refresh_token) = (value.map(text), refresh_token.map(text));
+        let kept = Kept { value, refresh_token, origin, rotation };
+        if kept.value.is_none() && kept.refresh_token.is_none() && kept.rotation.is_empty() {
             return None;
         }
         let clear = Zeroizing::new(serde_json::to_vec(&kept).unwrap_or_default());
@@ -387,6 +425,32 @@ impl Cell {
         (state.retry_at, state.words) = (None, None);
         state.row = Some(row);
         Ok(())
+    }
+
+    /// Seals the row anew with the key in use, where it is sealed with one that begins so. The
+    /// row is kept here and written back whole, so that it must be done here too.
+    pub async fn reseal(&self, store: &dyn Store, vault: &Vault, begin: &[u8]) -> StoreResult<u64> {
+        let _changing = self.changing.lock().await;
+        let Some(mut row) = self.state().row.clone() else { return Ok(0) };
+        let chain = vault.chain(&row.salt);
+        let aad = aad(self.queue, &self.name);
+        let mut count = 0;
+        for sealed in [Some(&mut row.value), row.error.as_mut().map(|error| &mut error.message)]
+            .into_iter()
+            .flatten()
+        {
+            if sealed.as_ref().is_some_and(|sealed| sealed.starts_with(begin)) {
+                // What does not open is of no use to anybody.
+                let clear = sealed.as_ref().and_then(|sealed| chain.open(&aad, sealed).ok());
+                *sealed = clear.map(|clear| chain.seal(&aad, &clear));
+                count += 1;
+            }
+        }
+        if count > 0 {
+            store.save_credential(row.clone()).await?;
+            self.state().row = Some(row);
+        }
+        Ok(count)
     }
 
     /// Counts the values obtained.
@@ -463,7 +527,8 @@ pub fn what_ends_a_lockout(name: &str) -> String {
     )
 }
 
-fn aad(queue: QueueId, name: &str) -> Vec<u8> {
+/// The name of the place, under which a credential's parts are sealed.
+pub(crate) fn aad(queue: QueueId, name: &str) -> Vec<u8> {
     let mut aad = b"credential\0".to_vec();
     aad.extend_from_slice(&queue.to_be_bytes());
     aad.extend_from_slice(name.as_bytes());

@@ -196,6 +196,22 @@ impl Changes {
         Ok(())
     }
 
+    /// Seals anew what is held here and may be written back, where it is sealed with a key whose
+    /// values begin so. What the store has is resealed there.
+    pub fn reseal(&self, vault: &Vault, begin: &[u8]) {
+        for (queue, of_queue) in self.lock().iter_mut() {
+            for (name, known) in of_queue {
+                for change in known.certain.iter_mut().chain(&mut known.pending) {
+                    if change.row.value.starts_with(begin) {
+                        let clear = change.value.expose_secret().as_bytes();
+                        let chain = vault.chain(&change.row.salt);
+                        change.row.value = chain.seal(&aad(*queue, name), clear);
+                    }
+                }
+            }
+        }
+    }
+
     fn pending(&self, queue: QueueId, name: &str) -> Option<Change> {
         self.lock().get(&queue)?.get(name)?.pending.clone()
     }
@@ -243,7 +259,8 @@ fn configured(vault: &Vault, owner: &Owner<'_>, name: &str) -> Hash16 {
     vault.hash("configured secret", &[name.as_bytes(), value.as_bytes()])
 }
 
-fn aad(queue: QueueId, name: &str) -> Vec<u8> {
+/// The name of the place, under which a changed secret is sealed.
+pub(crate) fn aad(queue: QueueId, name: &str) -> Vec<u8> {
     let mut aad = b"secret\0".to_vec();
     aad.extend_from_slice(&queue.to_be_bytes());
     aad.extend_from_slice(name.as_bytes());

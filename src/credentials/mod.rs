@@ -4,6 +4,7 @@ pub mod all;
 pub mod cell;
 pub mod changes;
 pub mod guard;
+mod keyring;
 pub mod seal;
 pub mod sink;
 pub mod vault;

@@ -1,15 +1,16 @@
 //! Encryption at rest.
 //!
-//! One sealing key of 32 bytes stands outside the database. For each chain a [`ChainKey`] is
-//! derived from it and a random salt that is kept with the chain: whoever erases the salt erases
-//! what was sealed, in backups too, since a salt of 16 random bytes cannot be guessed again.
+//! One sealing key stands outside the database. For each chain a [`ChainKey`] is derived from it
+//! and a random salt that is kept with the chain. A backup of the database holds the salt, so
+//! erasing a chain cuts its salt out of the key (`tree`): the key that is left derives every other
+//! chain's key and never again this one's, from whatever copy of the database.
 //!
 //! A sealed value is `version (1) ‖ key id (4) ‖ nonce (24) ‖ ciphertext and tag (n + 16)`, by
 //! XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03), whose nonces are long enough to be random.
 //! The associated data is the row's identity and is not stored: a value copied into another row
 //! does not open.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chacha20poly1305::{
     Key, Tag, XChaCha20Poly1305, XNonce,
@@ -20,16 +21,23 @@ use rand::{TryRng, rngs::SysRng};
 use secrecy::zeroize::Zeroizing;
 use sha2::Sha256;
 
+use self::tree::Tree;
+use crate::types::JobId;
+
 mod equality;
 mod key_file;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 pub use equality::{EqualityKey, canonical_json};
-pub use key_file::{KeyError, KeyFile};
+pub use key_file::{KeyError, KeyFile, finish_next, next_path, remove_remains};
 
-const VERSION: u8 = 1;
-const NONCE_AT: usize = 1 + 4;
+/// 1 was before the first release: its chain keys came straight from the root.
+const VERSION: u8 = 2;
+/// Version and key id.
+pub const HEADER: usize = 1 + 4;
+const NONCE_AT: usize = HEADER;
 const TEXT_AT: usize = NONCE_AT + 24;
 const TAG: usize = 16;
 
@@ -38,7 +46,8 @@ pub const OVERHEAD: usize = TEXT_AT + TAG;
 
 // What a key is derived for (RFC 5869, section 3.2): one label each, never reused.
 const KEY_ID: &[u8] = b"attendant key id v1";
-const CHAIN: &[u8] = b"attendant chain v1";
+const TREE: &[u8] = b"attendant tree root v2";
+const CHAIN: &[u8] = b"attendant chain v2";
 const EQUALITY: &[u8] = b"attendant equality v1";
 
 /// A key's public name: four bytes derived from it, which tell nothing about it.
@@ -57,11 +66,24 @@ impl fmt::Debug for KeyId {
     }
 }
 
+/// A chain that was cut out of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erasure {
+    pub salt: [u8; 16],
+    /// The chain's first job.
+    pub job: JobId,
+}
+
 /// The key that everything is sealed with. Wiped when dropped.
 #[derive(Clone)]
 pub struct SealingKey {
-    bytes: Zeroizing<[u8; 32]>,
     id: KeyId,
+    /// What all else follows from; gone once a chain was cut out.
+    root: Option<Zeroizing<[u8; 32]>>,
+    /// What the equality key is sealed with.
+    equality: Zeroizing<[u8; 32]>,
+    tree: Tree,
+    erased: Vec<Erasure>,
 }
 
 impl SealingKey {
@@ -72,29 +94,59 @@ impl SealingKey {
     }
 
     #[must_use]
-    pub fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
+    pub fn from_bytes(root: Zeroizing<[u8; 32]>) -> Self {
         let mut id = [0; 4];
-        derive(&bytes, None, KEY_ID, &mut id);
-        Self { bytes, id: KeyId(id) }
+        derive(&root, None, KEY_ID, &mut id);
+        let (mut equality, mut tree) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
+        derive(&root, None, EQUALITY, equality.as_mut_slice());
+        derive(&root, None, TREE, tree.as_mut_slice());
+        let tree = Tree::whole(tree);
+        Self { id: KeyId(id), root: Some(root), equality, tree, erased: vec![] }
     }
 
+    /// The same however much was cut out of the key.
     #[must_use]
     pub const fn id(&self) -> KeyId {
         self.id
     }
 
-    /// The key of one chain (or of one account's credentials), from its salt.
+    /// The key of one chain (or of one account's credentials), from its salt. Of a chain that was
+    /// cut out it opens nothing, and what it seals nobody opens.
     #[must_use]
     pub fn chain_key(&self, salt: &[u8; 16]) -> ChainKey {
-        self.derived(Some(salt), CHAIN)
+        let cipher = self.tree.leaf(path(salt)).map(|leaf| {
+            let mut key = Zeroizing::new([0; 32]);
+            derive(&leaf, Some(salt), CHAIN, key.as_mut_slice());
+            XChaCha20Poly1305::new(Key::cast_from_core(&key))
+        });
+        ChainKey { cipher, id: self.id, older: None }
     }
 
-    fn derived(&self, salt: Option<&[u8]>, label: &[u8]) -> ChainKey {
-        let mut key = Zeroizing::new([0; 32]);
-        derive(&self.bytes, salt, label, key.as_mut_slice());
-        let cipher = XChaCha20Poly1305::new(Key::cast_from_core(&key));
-        ChainKey { cipher, id: self.id }
+    /// Cuts a chain out; `false` if it was before. What is in memory changes, no file.
+    pub fn erase(&mut self, erasure: Erasure) -> bool {
+        let cut = self.tree.puncture(path(&erasure.salt));
+        if cut {
+            // What could derive it anew goes too.
+            self.root = None;
+            self.erased.push(erasure);
+        }
+        cut
     }
+
+    /// The chains that were cut out, in the order in which they were.
+    #[must_use]
+    pub fn erased(&self) -> &[Erasure] {
+        &self.erased
+    }
+
+    fn equality_key(&self) -> ChainKey {
+        let cipher = XChaCha20Poly1305::new(Key::cast_from_core(&self.equality));
+        ChainKey { cipher: Some(cipher), id: self.id, older: None }
+    }
+}
+
+fn path(salt: &[u8; 16]) -> u64 {
+    salt.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// Shows only the key's id.
@@ -113,9 +165,17 @@ pub fn new_salt() -> [u8; 16] {
 /// Seals and opens the values of one chain. Wiped when dropped.
 #[derive(Clone)]
 pub struct ChainKey {
-    /// Wipes its key when dropped, by its feature `zeroize`.
-    cipher: XChaCha20Poly1305,
+    /// Wipes its key when dropped, by its feature `zeroize`. `None`: the chain was erased.
+    cipher: Option<XChaCha20Poly1305>,
     id: KeyId,
+    /// For what was sealed with an earlier key; derived only where such a value comes.
+    older: Option<Older>,
+}
+
+#[derive(Clone)]
+struct Older {
+    salt: [u8; 16],
+    keys: Arc<Vec<SealingKey>>,
 }
 
 /// Why a sealed value does not open.
@@ -125,12 +185,21 @@ pub enum OpenError {
     UnknownVersion(u8),
     #[error("sealed with key {sealed_with}, but the key in use is {in_use}")]
     OtherKey { sealed_with: KeyId, in_use: KeyId },
+    #[error("its chain was erased")]
+    Erased,
     /// Changed, cut short, moved from another row, or its chain's salt is gone.
     #[error("not what was sealed here: changed, cut short or from elsewhere")]
     Tampered,
 }
 
 impl ChainKey {
+    /// Opens what was sealed with one of `keys`, too.
+    #[must_use]
+    pub fn and_older(self, salt: &[u8; 16], keys: &Arc<Vec<SealingKey>>) -> Self {
+        let older = (!keys.is_empty()).then(|| Older { salt: *salt, keys: Arc::clone(keys) });
+        Self { older, ..self }
+    }
+
     /// Seals `plaintext` for the place that `aad` names.
     ///
     /// # Panics
@@ -145,8 +214,14 @@ impl ChainKey {
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plaintext);
         let text = &mut sealed[TEXT_AT..];
-        let tag = self
-            .cipher
+        let nobodys;
+        let cipher = if let Some(cipher) = &self.cipher {
+            cipher
+        } else {
+            nobodys = XChaCha20Poly1305::new(Key::cast_from_core(&random()));
+            &nobodys
+        };
+        let tag = cipher
             .encrypt_inout_detached(&XNonce::from(nonce), aad, text.into())
             .expect("no value has 256 GiB");
         sealed.extend_from_slice(&tag);
@@ -155,12 +230,25 @@ impl ChainKey {
 
     /// Opens what [`seal`](Self::seal) made with the same key and `aad`.
     pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let (nonce, text, tag) = self.parts(sealed)?;
+        let (nonce, text, tag) = match self.parts(sealed) {
+            Err(other @ OpenError::OtherKey { sealed_with, .. }) => {
+                return self.older(sealed_with).ok_or(other)?.open(aad, sealed);
+            }
+            parts => parts?,
+        };
         let mut text = Zeroizing::new(text.to_vec());
         self.cipher
+            .as_ref()
+            .ok_or(OpenError::Erased)?
             .decrypt_inout_detached(&nonce, aad, text.as_mut_slice().into(), &tag)
             .map_err(|_| OpenError::Tampered)?;
         Ok(text)
+    }
+
+    fn older(&self, id: KeyId) -> Option<Self> {
+        let older = self.older.as_ref()?;
+        let key = older.keys.iter().find(|key| key.id == id)?;
+        Some(key.chain_key(&older.salt))
     }
 
     fn parts<'s>(&self, sealed: &'s [u8]) -> Result<(XNonce, &'s [u8], Tag), OpenError> {
@@ -189,6 +277,13 @@ impl fmt::Debug for ChainKey {
 pub fn sealed_with(sealed: &[u8]) -> Option<KeyId> {
     let id = sealed.strip_prefix(&[VERSION])?.first_chunk::<4>()?;
     (sealed.len() >= OVERHEAD).then_some(KeyId(*id))
+}
+
+/// How every value that is sealed with a key begins.
+#[must_use]
+pub fn header(key: KeyId) -> [u8; HEADER] {
+    let [a, b, c, d] = key.0;
+    [VERSION, a, b, c, d]
 }
 
 fn derive(key: &[u8; 32], salt: Option<&[u8]>, label: &[u8], out: &mut [u8]) {

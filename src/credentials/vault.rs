@@ -6,7 +6,11 @@ use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::seal::{ChainKey, EqualityKey, KeyError, OpenError, SealingKey, canonical_json};
+pub use super::keyring::{Cut, KeyPlace, RekeyError};
+use super::{
+    keyring::Keyring,
+    seal::{self, ChainKey, EqualityKey, Erasure, KeyError, KeyId, OpenError, canonical_json},
+};
 use crate::{
     store::{Hash16, Store, StoreError, sqlite},
     types::{Generation, JobId},
@@ -15,10 +19,10 @@ use crate::{
 /// What `meta` holds to tell whether a sealing key is the right one.
 const EQUALITY_KEY: &str = "equality_key";
 
-/// The sealing key and the equality key, opened.
+/// The sealing keys and the equality key, opened.
 #[derive(Debug)]
 pub struct Vault {
-    sealing: SealingKey,
+    sealing: Keyring,
     equality: EqualityKey,
 }
 
@@ -37,6 +41,12 @@ pub enum UnlockError {
          changed"
     )]
     Wrong { database: String, key: String, error: OpenError },
+    #[error(
+        "{database} was written by an attendant from before the first release, in a layout that \
+         none reads any more: set another [database] url, or move it away together with its key. \
+         Nothing was changed"
+    )]
+    OldLayout { database: String },
     #[error("{0}")]
     Open(#[from] sqlite::OpenError),
     #[error("{0}")]
@@ -57,7 +67,8 @@ pub enum Part<'a> {
 }
 
 impl Part<'_> {
-    fn aad(self, id: JobId) -> Vec<u8> {
+    /// The name of the place, under which a value is sealed.
+    pub(crate) fn aad(self, id: JobId) -> Vec<u8> {
         let mut aad = id.0.as_bytes().to_vec();
         let (name, n) = match self {
             Self::Args => ("args", 0),
@@ -90,44 +101,35 @@ pub struct Payload {
 }
 
 impl Vault {
-    /// Reads the key that `database` is sealed with, before anything is changed in it. `make` says
-    /// whether a missing key may be made, which is so only beside a database that is new.
+    /// Reads the key that `database` is sealed with, before anything is changed in it.
     pub async fn unlock(
         database: &Path,
-        key_file: &Path,
-        make: bool,
+        place: &KeyPlace,
     ) -> Result<(Self, Option<String>), UnlockError> {
         let sealed = sqlite::peek_meta(database, EQUALITY_KEY).await?;
-        let (sealing, warning) = match (&sealed, key_file.exists(), make) {
-            (None, false, true) => (SealingKey::create_file(key_file)?, None),
+        let name = || database.display().to_string();
+        let key = || place.path.display().to_string();
+        let (sealing, warning) = match (&sealed, place.path.exists(), place.make) {
+            (None, false, true) => (Keyring::create(place)?, None),
             (Some(_), false, _) => {
-                return Err(UnlockError::Missing {
-                    database: database.display().to_string(),
-                    key: key_file.display().to_string(),
-                });
+                return Err(UnlockError::Missing { database: name(), key: key() });
             }
-            _ => {
-                let file = SealingKey::read_file(key_file)?;
-                (file.key, file.warning)
-            }
+            _ => Keyring::read(place)?,
         };
-        let equality = match sealed {
-            None => EqualityKey::generate(),
-            Some(sealed) => {
-                EqualityKey::open(&sealing, &sealed).map_err(|error| UnlockError::Wrong {
-                    database: database.display().to_string(),
-                    key: key_file.display().to_string(),
-                    error,
-                })?
-            }
+        let Some(sealed) = sealed else {
+            return Ok((Self { sealing, equality: EqualityKey::generate() }, warning));
         };
-        Ok((Self { sealing, equality }, warning))
+        match sealing.open_equality(&sealed) {
+            Ok(equality) => Ok((Self { sealing, equality }, warning)),
+            Err(OpenError::UnknownVersion(1)) => Err(UnlockError::OldLayout { database: name() }),
+            Err(error) => Err(UnlockError::Wrong { database: name(), key: key(), error }),
+        }
     }
 
     /// Keys of no file, for tests and throw-away databases.
     #[must_use]
     pub fn ephemeral() -> Self {
-        Self { sealing: SealingKey::generate(), equality: EqualityKey::generate() }
+        Self { sealing: Keyring::ephemeral(), equality: EqualityKey::generate() }
     }
 
     /// Leaves in a new database what tells its key from another.
@@ -135,12 +137,51 @@ impl Vault {
         if store.meta(EQUALITY_KEY).await?.is_some() {
             return Ok(());
         }
-        store.set_meta(EQUALITY_KEY, self.equality.sealed(&self.sealing)).await
+        self.mark_anew(store).await
+    }
+
+    /// The same with the key in use, during a rekey.
+    pub async fn mark_anew(&self, store: &dyn Store) -> Result<(), StoreError> {
+        store.set_meta(EQUALITY_KEY, self.sealing.seal_equality(&self.equality)).await
     }
 
     #[must_use]
     pub fn chain(&self, salt: &Hash16) -> ChainKey {
-        self.sealing.chain_key(salt)
+        self.sealing.chain(salt)
+    }
+
+    /// The chains that were cut out of the key.
+    #[must_use]
+    pub fn erased(&self) -> Vec<Erasure> {
+        self.sealing.erased()
+    }
+
+    /// Makes what is sealed in a chain unreadable for ever, if the key's file can be replaced. It
+    /// writes that file: not for a thread that must not wait.
+    pub fn cut(&self, salt: Hash16, job: JobId) -> Result<Cut, KeyError> {
+        self.sealing.cut(Erasure { salt, job })
+    }
+
+    /// The key that is in use.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        self.sealing.id()
+    }
+
+    /// How values begin that are to be sealed anew; `None` where no rekey is under way.
+    #[must_use]
+    pub fn retiring(&self) -> Option<[u8; seal::HEADER]> {
+        self.sealing.retiring().map(seal::header)
+    }
+
+    /// Begins a rekey: a new key is made, durably, and everything is sealed with it from now on.
+    pub fn begin_rekey(&self) -> Result<(), RekeyError> {
+        self.sealing.begin_rekey()
+    }
+
+    /// Ends it: the old key goes. Nothing in the database may be sealed with it any more.
+    pub fn finish_rekey(&self) -> Result<(), KeyError> {
+        self.sealing.finish_rekey()
     }
 
     /// A keyed hash of `parts`, comparable only within `domain`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::cell::Cell;
+use super::cell::{Cell, rotation::Retired};
 use crate::types::Timestamp;
 
 /// A credential as an operator sees it: all but the value.
@@ -20,6 +20,23 @@ pub struct CredentialView {
     pub renew_at: Option<Timestamp>,
     pub errors: u32,
     pub last_error: Option<LastError>,
+    /// `creating` (asked for, or about to be), `verifying` (created, not yet in use); null: neither.
+    pub stage: Option<&'static str>,
+    /// Values out of use that may still be valid at the provider.
+    pub retired: Vec<RetiredView>,
+    /// Values at the provider that a create with a lost reply may have made.
+    pub orphans: usize,
+}
+
+/// A value out of use, as an operator sees it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RetiredView {
+    pub generation: i64,
+    pub expires_at: Option<Timestamp>,
+    /// When it is to be revoked; null: it is left to expire.
+    pub revoke_at: Option<Timestamp>,
+    /// How often that was tried in vain.
+    pub tries: u32,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -56,6 +73,18 @@ impl Cell {
                 message: state.words.clone(),
                 at: error.at,
             }),
+            stage: state.rotation.stage(),
+            retired: state.rotation.retired_at(now).map(retired).collect(),
+            orphans: state.rotation.orphans_at(now),
         }
+    }
+}
+
+fn retired(one: &Retired) -> RetiredView {
+    RetiredView {
+        generation: one.generation,
+        expires_at: one.expires_at,
+        revoke_at: one.revoke_at,
+        tries: one.tries,
     }
 }

@@ -40,7 +40,7 @@ impl CredentialSpec {
 
 impl Rotate {
     /// The credentials that its requests go with.
-    fn credentials(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn credentials(&self) -> impl Iterator<Item = &str> {
         let list = self.list.as_ref().map(|list| &list.request);
         let requests = [Some(&self.create), list, self.revoke.as_ref()].into_iter().flatten();
         let own = requests.flat_map(RequestTemplate::refs);
@@ -69,6 +69,9 @@ impl CredentialShape {
 pub struct Exchange {
     /// Never empty, in order of preference: the first whose needs are all there is used.
     pub ways: Vec<Way>,
+    /// Has the provider revoke a value (RFC 7009), which it refers to as `value`, when an operator
+    /// withdraws it. Without it, a withdrawn value is only dropped here.
+    pub revoke: Option<Box<RequestTemplate>>,
 }
 
 /// One way to come by a value.
@@ -110,6 +113,8 @@ pub struct Asked {
     /// Whether the answer may be a refused login (a provider that masks it as a 500): a few more
     /// tries than a plain refusal, and then as one.
     pub maybe_refused_when: Option<Expr>,
+    /// Seconds, or an HTTP date, to wait before anything else is sent for the account.
+    pub retry_after: Option<Expr>,
     pub value: Expr,
     /// A refresh token to keep for the next time, where the answer has one.
     pub refresh_token: Option<Expr>,

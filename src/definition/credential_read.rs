@@ -44,6 +44,7 @@ pub(super) fn read_credential(
 
 fn read_exchange(name: &str, table: &Table<'_>, common: &Common) -> Option<Exchange> {
     let scope = common.scope.clone().with("refresh_token");
+    let revoke = read_revoke(table, common);
     let ways = match table.get("alternatives") {
         None => vec![read_way(table, &scope)?],
         Some(node) => {
@@ -72,20 +73,28 @@ fn read_exchange(name: &str, table: &Table<'_>, common: &Common) -> Option<Excha
         table.problem(format!("`credentials.{name}` is needed to obtain itself"));
         return None;
     }
-    Some(Exchange { ways }).filter(|exchange| !exchange.ways.is_empty())
+    let revoke = revoke?.map(Box::new);
+    Some(Exchange { ways, revoke }).filter(|exchange| !exchange.ways.is_empty())
+}
+
+/// The request that revokes a `value`. The outer `None` is a problem.
+fn read_revoke(table: &Table<'_>, common: &Common) -> Option<Option<RequestTemplate>> {
+    let scope = common.scope.clone().with("value");
+    optional(table.get("revoke"), |node| read_plain_request(node, &scope).map(Some))
 }
 
 /// A way: `given`, or `request` with what to take of its answer.
 fn read_way(table: &Table<'_>, scope: &Scope) -> Option<Way> {
     let answer = scope.clone().with_answer();
     if let Some(node) = table.get("given") {
-        const ASKED: [&str; 7] = [
+        const ASKED: [&str; 8] = [
             "request",
             "value",
             "auth",
             "success",
             "refused_when",
             "maybe_refused_when",
+            "retry_after",
             "refresh_token",
         ];
         for key in ASKED {
@@ -106,6 +115,7 @@ fn read_way(table: &Table<'_>, scope: &Scope) -> Option<Way> {
     let success = expr_at(table, "success", &answer);
     let refused_when = expr_at(table, "refused_when", &answer);
     let maybe_refused_when = expr_at(table, "maybe_refused_when", &answer);
+    let retry_after = expr_at(table, "retry_after", &answer);
     let lifetime = read_lifetime(table, Some(&answer));
     let (request, auth) = (request?, auth?);
     let refs = request.refs().into_iter().chain(auth.iter().flat_map(super::Auth::refs));
@@ -116,6 +126,7 @@ fn read_way(table: &Table<'_>, scope: &Scope) -> Option<Way> {
         success: success?,
         refused_when: refused_when?,
         maybe_refused_when: maybe_refused_when?,
+        retry_after: retry_after?,
         value: value?,
         refresh_token: refresh_token?,
     };
@@ -177,9 +188,7 @@ fn read_rotate(table: &Table<'_>, common: &Common) -> Option<Rotate> {
     let success = expr_at(table, "success", &answer);
     let lifetime = read_lifetime(table, Some(&answer));
     let list = optional(table.get("list"), |node| read_list(node, scope).map(Some));
-    let with_value = scope.clone().with("value");
-    let revoke =
-        optional(table.get("revoke"), |node| read_plain_request(node, &with_value).map(Some));
+    let revoke = read_revoke(table, common);
     let overlap = table.get("overlap").map_or(Some(DEFAULT_OVERLAP), |node| node.duration());
     let lifetime = lifetime?;
     let (none, ttl) =

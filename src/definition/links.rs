@@ -60,15 +60,21 @@ impl Links {
                 Some(declared) => link.check(report, declared),
                 None if broken.iter().any(|name| name == provider) => {}
                 None => {
-                    let known = others.iter().flat_map(|file| file.declared.keys());
-                    let known: Vec<_> = known.collect();
-                    let message =
-                        format!("there is no kind `{}`: use {}", link.kind, one_of(&known));
+                    let known = one_of(&known_kinds(others, provider));
+                    let message = format!("there is no kind `{}`: use {known}", link.kind);
                     report.add(&link.place, message);
                 }
             }
         }
     }
+}
+
+/// The kinds of a provider; of all, if it has none.
+fn known_kinds<'l>(files: &[&'l Links], provider: &str) -> Vec<&'l String> {
+    let all: Vec<_> = files.iter().flat_map(|file| file.declared.keys()).collect();
+    let of = |kind: &&&String| kind.split('.').next() == Some(provider);
+    let own: Vec<_> = all.iter().filter(of).copied().collect();
+    if own.is_empty() { all } else { own }
 }
 
 impl Link {

@@ -29,9 +29,13 @@
 //! | `response`, `body`, `http.status`, `http.headers` | after an answer |
 //! | `status` | in `until`, `success` and `then`: what `status` took from the answer, or null |
 //! | `refresh_token` | in an exchange that takes one from its answers |
-//! | `value` | in a rotation's `revoke` |
+//! | `value` | in a credential's `revoke` |
 //! | `item` | in `value`, `created_at` and `expires_at` of a rotation's `list` |
 //! | `payload` | in a webhook's `wakes` |
+//!
+//! # For editors
+//! [`schema`] is the format as a JSON Schema, kept as `jobs/schema.json`. A key that is added to
+//! the parser is added there too: the tests compare the two, table by table.
 
 // While a file is read, an outer `None` is a problem that has been reported, an inner one a key
 // that is not there.
@@ -52,6 +56,7 @@ mod read;
 mod registry;
 mod request;
 mod request_read;
+mod schema;
 mod scope;
 mod vars;
 
@@ -75,4 +80,5 @@ pub use provider::{
 };
 pub use registry::Registry;
 pub use request::{Auth, Body, Rendered, RequestTemplate};
+pub use schema::{schema, schema_text};
 pub use vars::Vars;

@@ -72,7 +72,7 @@ fn read_provider(table: Table<'_>, stem: &str, links: &mut Links) -> Option<Prov
     let basic_encoding = optional(table.get("basic_encoding"), |node| node.word(&encodings));
     let secrets = optional(table.get("secrets"), read_secrets);
     let (param_names, params) = read_args(table.get("params"));
-    let credentials = named(table.get("credentials"));
+    let credentials = tables(table.get("credentials"));
     let scope = Scope::default()
         .with_names("params", param_names)
         .with_names("secrets", named(table.get("secrets")).into_iter().map(|(name, _)| name))
@@ -81,7 +81,7 @@ fn read_provider(table: Table<'_>, stem: &str, links: &mut Links) -> Option<Prov
     let timeout_or_default = timeout.unwrap_or(DEFAULT_TIMEOUT);
     let common = Common { provider: stem.to_owned(), timeout: timeout_or_default, scope, auth };
     let credentials = read_credentials(&credentials, &common);
-    let kinds = read_kinds(named(table.get("jobs")), &common, links);
+    let kinds = read_kinds(tables(table.get("jobs")), &common, links);
     let webhook = optional(table.get("webhook"), |node| {
         read_webhook(node, secrets.as_ref(), links).map(Some)
     });
@@ -103,6 +103,11 @@ fn read_provider(table: Table<'_>, stem: &str, links: &mut Links) -> Option<Prov
         kinds: kinds?,
         webhook: webhook?,
     })
+}
+
+/// The named entries of a table, which nobody else reads.
+fn tables(node: Option<Node<'_>>) -> Vec<(&str, Node<'_>)> {
+    node.and_then(|node| node.table()).map_or_else(Vec::new, |table| table.named())
 }
 
 /// The named entries; where the value is no table, that is reported once, by who reads it.
@@ -222,13 +227,11 @@ fn needed_credentials(spec: &CredentialSpec) -> Vec<String> {
                 Need::Credential(name) => Some(name.clone()),
                 Need::Secret(_) | Need::RefreshToken => None,
             });
-            names.collect()
+            let revoke = exchange.revoke.iter().flat_map(|request| request.refs());
+            let revoked = revoke.filter_map(|name| name.strip_prefix("credentials."));
+            names.chain(revoked.map(str::to_owned)).collect()
         }
-        CredentialShape::Rotate(rotate) => {
-            let auth = rotate.auth.iter().flat_map(Auth::refs);
-            let refs = rotate.create.refs().into_iter().chain(auth);
-            refs.filter_map(|name| name.strip_prefix("credentials.")).map(str::to_owned).collect()
-        }
+        CredentialShape::Rotate(rotate) => rotate.credentials().map(str::to_owned).collect(),
     }
 }
 

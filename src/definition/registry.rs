@@ -16,7 +16,13 @@ use super::{
 use crate::diagnostic::{Diagnostic, Diagnostics};
 
 /// The definitions that are part of the binary.
-const BUILT_IN: [(&str, &str); 1] = [("certn", include_str!("../../jobs/certn.toml"))];
+const BUILT_IN: [(&str, &str); 5] = [
+    ("certiscan", include_str!("../../jobs/certiscan.toml")),
+    ("certn", include_str!("../../jobs/certn.toml")),
+    ("controlbyweb", include_str!("../../jobs/controlbyweb.toml")),
+    ("ipseity", include_str!("../../jobs/ipseity.toml")),
+    ("scantrust", include_str!("../../jobs/scantrust.toml")),
+];
 
 /// The definitions in force. It never changes: a reload makes a new one.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use super::{
     scope::Scope,
 };
 
-const METHODS: [(&str, &Method); 6] = [
+pub(super) const METHODS: [(&str, &Method); 6] = [
     ("GET", &Method::GET),
     ("POST", &Method::POST),
     ("PUT", &Method::PUT),

@@ -8,7 +8,8 @@ use super::{Engine, enqueue::Prepared, running::Stop};
 use crate::{
     credentials::{
         cell::Unavailable,
-        vault::{self, Part, Payload},
+        seal::KeyError,
+        vault::{self, Part, Payload, RekeyError},
     },
     definition::FieldProblem,
     policy::codes::Code,
@@ -38,6 +39,11 @@ pub enum Refusal {
         humantime::format_duration(*.0)
     )]
     MinTtlUnreachable(Duration),
+    /// The sealing key's file.
+    #[error("{0}")]
+    Key(#[from] KeyError),
+    #[error("{0}")]
+    Rekey(#[from] RekeyError),
     #[error("the daemon is stopping")]
     Draining,
     #[error("{0}")]
@@ -112,7 +118,15 @@ impl Engine {
 
     /// Queues a job again now: a dead or cancelled one anew, a waiting one ahead of its time.
     pub async fn retry(&self, id: JobId, resend: bool, who: &str) -> Result<(), Refusal> {
+        let _reviving = self.reviving.read().await;
+        self.requeue(id, resend, who).await
+    }
+
+    async fn requeue(&self, id: JobId, resend: bool, who: &str) -> Result<(), Refusal> {
         let row = self.find(id).await?;
+        if row.salt.is_none() {
+            return Err(Refusal::State(format!("the data of job {id} was erased")));
+        }
         let unknown = row.state == JobState::Dead
             && row.error.as_ref().is_some_and(|error| error.code == Code::OutcomeUnknown.text());
         if unknown && !resend {
@@ -151,6 +165,7 @@ impl Engine {
 
     /// Settles what nobody knew.
     pub async fn resolve(&self, id: JobId, word: Resolve, who: &str) -> Result<(), Refusal> {
+        let _reviving = self.reviving.read().await;
         let row = self.find(id).await?;
         let unknown = row.error.as_ref().is_some_and(|one| one.code == Code::OutcomeUnknown.text());
         if row.state != JobState::Dead || !unknown {
@@ -160,7 +175,7 @@ impl Engine {
             )));
         }
         match word {
-            Resolve::NotSent => self.retry(id, true, who).await?,
+            Resolve::NotSent => self.requeue(id, true, who).await?,
             Resolve::Happened(response) => {
                 self.settle_resolved(&row, &response).await?;
                 self.waiters.ended(row.root);
@@ -206,7 +221,7 @@ impl Engine {
         catalog.kind_id(&row.kind).is_some_and(|id| catalog.is_renewal(id))
     }
 
-    fn told(name: Name, row: &JobRow, who: Option<&str>, next: Option<Timestamp>) {
+    pub(super) fn told(name: Name, row: &JobRow, who: Option<&str>, next: Option<Timestamp>) {
         emit(
             name,
             &Event {

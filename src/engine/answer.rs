@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -17,6 +18,9 @@ use crate::{
 const WORDS: usize = 600;
 /// How much of a body is looked at for words, in bytes.
 const READ_FOR_WORDS: usize = 64 << 10;
+
+/// What stands for a secret.
+const HIDDEN: &str = "***";
 
 /// A complete answer with what the definition makes of it.
 #[derive(Debug)]
@@ -34,6 +38,14 @@ pub struct Answered {
 }
 
 impl Answered {
+    /// Without secrets in the status, which is recorded and told.
+    pub(super) fn without(mut self, secrets: &[SecretString]) -> Self {
+        if let Some(Ok(Some(status))) = &mut self.seen {
+            *status = redacted(status, secrets);
+        }
+        self
+    }
+
     /// The body as a result: JSON, or text, or null where there is none.
     #[must_use]
     pub fn to_result(&self) -> Value {
@@ -139,13 +151,58 @@ pub(super) fn words_of(
         return format!("HTTP {}", answered.status);
     }
     let body = &answered.body[..answered.body.len().min(READ_FOR_WORDS)];
-    let mut words = String::from_utf8_lossy(body).into_owned();
-    for secret in secrets.iter().map(SecretString::expose_secret) {
-        // A secret of a few characters would blot out ordinary words.
-        if secret.len() >= 4 {
-            words = words.replace(secret, "***");
-        }
-    }
+    let words = redacted(&String::from_utf8_lossy(body), secrets);
     let short: String = words.trim().chars().take(WORDS).collect();
     format!("HTTP {}: {short}", answered.status)
+}
+
+/// A provider's text without the secrets that it echoes: as they are, and as JSON or a form has
+/// them.
+pub(super) fn redacted(text: &str, secrets: &[SecretString]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().map(SecretString::expose_secret) {
+        // A secret of a few characters would blot out ordinary words.
+        if secret.len() < 4 {
+            continue;
+        }
+        text = text.replace(secret, HIDDEN);
+        let json = Value::from(secret).to_string();
+        let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+        for form in [json.trim_matches('"'), &encoded, &encoded.replace("%20", "+")] {
+            if form != secret {
+                text = text.replace(form, HIDDEN);
+            }
+        }
+    }
+    text
+}
+
+/// Every text and number within a value, in the form in which it would be echoed.
+pub(super) fn texts_of(value: &Value, texts: &mut Vec<SecretString>) {
+    match value {
+        Value::String(text) => texts.push(text.as_str().into()),
+        Value::Number(number) => texts.push(number.to_string().into()),
+        Value::Array(items) => items.iter().for_each(|item| texts_of(item, texts)),
+        Value::Object(map) => map.values().for_each(|item| texts_of(item, texts)),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_found_however_deep_and_however_they_are_written() {
+        let mut texts = vec![];
+        let given =
+            json!({"login": {"pass": "p\"ss wörd", "pins": [123_456, true, null]}, "n": "ab"});
+        texts_of(&given, &mut texts);
+        assert_eq!(texts.len(), 3);
+        let told = r#"bad p"ss wörd, {"pass":"p\"ss wörd","pin":123456}, p%22ss%20w%C3%B6rd p%22ss+w%C3%B6rd abc"#;
+        let expected = r#"bad ***, {"pass":"***","pin":***}, *** *** abc"#;
+        assert_eq!(redacted(told, &texts), expected);
+    }
 }

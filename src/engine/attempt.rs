@@ -9,11 +9,12 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine,
+    answer::texts_of,
     backend::Execute,
     budgets::Taken,
     catalog::{Account, Catalog, KindRef},
@@ -22,7 +23,7 @@ use super::{
     running::Stop,
     sender::Sender,
     settling::Settling,
-    shapes::{Outcome, Run, exchange::Renewal},
+    shapes::{Outcome, Run, exchange::Renewal, revoke::Revoking, rotate::Rotating},
     sinks::command,
 };
 use crate::{
@@ -211,9 +212,15 @@ impl<'a> Opened<'a> {
     /// What was given as a secret, in the form in which it would be echoed.
     fn secret_args(&self) -> Vec<SecretString> {
         let What::Job(kind) = &self.what else { return vec![] };
-        let texts =
-            kind.args.secret_names().filter_map(|name| self.payload.args.get(name)?.as_str());
-        texts.map(|text| text.to_owned().into()).collect()
+        let mut texts = vec![];
+        for args in std::iter::once(&self.payload.args).chain(&self.payload.more) {
+            for value in kind.args.secret_names().filter_map(|name| args.get(name)) {
+                texts_of(value, &mut texts);
+            }
+        }
+        // The longest first: one may be the beginning of another.
+        texts.sort_by_key(|text| std::cmp::Reverse(text.expose_secret().len()));
+        texts
     }
 
     async fn run_job(
@@ -285,14 +292,18 @@ impl<'a> Opened<'a> {
             let words = "no definition has this credential any more";
             return (Outcome::failed(Code::Definition, Retry::Never, words), sender.permit);
         };
-        let CredentialShape::Exchange(exchange) = &spec.shape else {
-            let words = "rotated credentials are not kept yet by this version";
-            return (Outcome::failed(Code::Definition, Retry::Never, words), sender.permit);
-        };
-        let mut renewal =
-            Renewal { sender, account: self.account, cell: &cell, exchange, timeout: spec.timeout };
-        let outcome = renewal.attempt().await;
-        (outcome, renewal.sender.permit)
+        let (account, timeout) = (self.account, spec.timeout);
+        match &spec.shape {
+            CredentialShape::Exchange(exchange) => {
+                let renewal = Renewal { sender, account, cell: &cell, exchange, timeout };
+                run_exchange(renewal).await
+            }
+            CredentialShape::Rotate(rotate) => {
+                let mut rotating = Rotating { sender, account, cell: &cell, rotate, timeout };
+                let outcome = rotating.attempt().await;
+                (outcome, rotating.sender.permit)
+            }
+        }
     }
 
     fn tell_started(&self) {
@@ -312,6 +323,21 @@ impl<'a> Opened<'a> {
             },
         );
     }
+}
+
+/// What an operator has withdrawn is revoked first, if the definition can.
+async fn run_exchange(mut renewal: Renewal<'_>) -> (Outcome, Option<Taken>) {
+    let Renewal { account, cell, exchange, timeout, .. } = renewal;
+    let Some(request) = exchange.revoke.as_deref() else {
+        return (renewal.attempt().await, renewal.sender.permit);
+    };
+    let revoking = Revoking { account, cell, request, auth: None, timeout };
+    if let Err(outcome) = revoking.all_due(&mut renewal.sender).await {
+        return (outcome, renewal.sender.permit);
+    }
+    let outcome = renewal.attempt().await;
+    let next = cell.next_revocation(renewal.sender.engine.clock.wall());
+    (outcome.not_after(next), renewal.sender.permit)
 }
 
 /// A claimed job's arguments in clear.

@@ -15,12 +15,14 @@ pub mod catalog;
 mod children;
 pub mod dispatcher;
 pub mod enqueue;
+pub mod erase;
 pub mod gates;
 mod holding;
 pub mod holds;
 mod logins;
 pub mod plan;
 pub mod reaper;
+pub mod rekey;
 mod resolve;
 pub mod running;
 pub mod sender;
@@ -33,6 +35,7 @@ mod supply;
 mod telling;
 pub mod waiters;
 pub mod wake;
+mod withdraw;
 
 use std::{
     sync::{
@@ -42,6 +45,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::withdraw::Told;
 use self::{
     budgets::Budgets, catalog::Catalog, gates::Gates, running::Running, sinks::Sinks,
     waiters::Waiters, wake::Wake,
@@ -97,6 +101,9 @@ pub struct Engine {
     pub actor: ActorId,
     catalog: RwLock<Arc<Catalog>>,
     depths: Mutex<(Timestamp, Arc<Vec<QueueDepth>>)>,
+    /// Held while ended jobs are revived (shared) or erased (alone): an erased one never is.
+    reviving: tokio::sync::RwLock<()>,
+    rekeying: AtomicBool,
     draining: AtomicBool,
     store_trouble: Mutex<Option<String>>,
 }
@@ -113,6 +120,7 @@ impl Engine {
     ) -> StoreResult<Arc<Self>> {
         vault.mark(&*store).await?;
         let now = clock.wall();
+        erase::finish(&*store, &vault, now).await?;
         let names = credential_names(&catalog);
         let engine = Self {
             budgets: Budgets::load(&*store, &catalog, clock.clone(), clock::boot_id()).await?,
@@ -132,6 +140,8 @@ impl Engine {
             waiters: Waiters::default(),
             catalog: RwLock::new(Arc::new(catalog)),
             depths: Mutex::default(),
+            reviving: tokio::sync::RwLock::default(),
+            rekeying: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             store_trouble: Mutex::default(),
             store,
@@ -142,6 +152,7 @@ impl Engine {
         };
         engine.ensure_renewals().await?;
         engine.forgive_changed_secrets().await?;
+        engine.resume_withdrawals().await?;
         engine.tell_what_waits_for_people();
         Ok(Arc::new(engine))
     }

@@ -69,11 +69,14 @@ pub struct Ask<'a> {
     pub maybe_refused_when: Option<&'a Expr>,
     /// What `status` takes from an answer, for `success` to see.
     pub status: Option<&'a Expr>,
-    /// The answer is a credential: its body is not for people's eyes.
+    /// The answer holds a credential or other secrets: its body is not for people's eyes.
     pub secret_answer: bool,
     /// The body of a success is a file: it is neither parsed nor made into text.
     pub raw: bool,
     pub repeat_never: bool,
+    /// The caller has recorded an intent of its own, and finds out itself what became of a request
+    /// that must not be repeated: the job needs no intent, and may be stopped.
+    pub own_intent: bool,
     pub follow: bool,
     pub manner: Manner,
 }
@@ -132,7 +135,9 @@ impl Sender<'_> {
             match verdict {
                 Verdict::Success => {
                     self.trust(&held).await?;
-                    return outcome.map_err(|words| Stopped::Verdict { verdict, words });
+                    return outcome
+                        .map(|answered| answered.without(&self.secrets(&held)))
+                        .map_err(|words| Stopped::Verdict { verdict, words });
                 }
                 Verdict::Unauthorized if !held.is_empty() => {
                     self.withdraw_intent().await?;
@@ -270,7 +275,7 @@ impl Sender<'_> {
         vars: &Vars,
     ) -> Result<(Verdict, Result<Answered, String>), Stopped> {
         self.permit().await?;
-        if ask.repeat_never && !self.is_out() {
+        if ask.repeat_never && !ask.own_intent && !self.is_out() {
             self.record_intent().await?;
             crash::point("intended");
         }

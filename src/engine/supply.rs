@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Engine, actions::Refusal};
 use crate::{
     credentials::cell::{Cell, Held, Unavailable},
-    policy::{budget::Class, codes::Code, renewal::Life},
+    policy::{budget::Class, codes::Code},
 };
 
 /// How long a wait for a renewal lasts before the renewal is woken again.
@@ -24,11 +24,11 @@ impl Engine {
         if let Some(held) = cell.held(self.clock.wall(), min_ttl) {
             return Ok(held);
         }
-        if cell.life().is_some_and(|life: Life| !life.reaches(min_ttl)) {
+        if cell.never_reaches(min_ttl) {
             return Err(Refusal::MinTtlUnreachable(min_ttl));
         }
         let obtained = tokio::time::timeout(timeout, self.obtain(&cell, min_ttl)).await;
-        if cell.life().is_some_and(|life: Life| !life.reaches(min_ttl)) {
+        if cell.never_reaches(min_ttl) {
             return Err(Refusal::MinTtlUnreachable(min_ttl));
         }
         match obtained {

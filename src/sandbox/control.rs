@@ -1,4 +1,4 @@
-//! `/_sandbox/`: faults, counters and revocation for people and scripts.
+//! `/_sandbox/`: faults, counters, revocation and devices for people and scripts.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{
@@ -21,6 +22,7 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .route("/_sandbox/faults", post(add_fault).delete(clear_faults))
         .route("/_sandbox/state", get(state))
         .route("/_sandbox/revoke_tokens", post(revoke_tokens))
+        .route("/_sandbox/device", post(device))
         .with_state(shared)
 }
 
@@ -49,4 +51,17 @@ async fn state(State(shared): State<Arc<Shared>>) -> Json<Counters> {
 async fn revoke_tokens(State(shared): State<Arc<Shared>>) -> StatusCode {
     shared.revoke_tokens();
     StatusCode::NO_CONTENT
+}
+
+#[derive(Deserialize)]
+struct Device {
+    token: String,
+}
+
+/// What a device meets that asks to join with the certificate request token it was given.
+async fn device(State(shared): State<Arc<Shared>>, Json(device): Json<Device>) -> Response {
+    match shared.device(device.token.trim()) {
+        Some(account) => Json(json!({ "valid": true, "account": account })).into_response(),
+        None => (StatusCode::FORBIDDEN, Json(json!({ "valid": false }))).into_response(),
+    }
 }

@@ -10,14 +10,22 @@
 //! A simulator proves no compatibility: its answers are what the providers document and what
 //! the same server libraries were seen to answer. `tests/oauth/` runs those libraries.
 
+mod account;
+pub mod certiscan;
 pub mod certn;
 mod control;
+pub mod controlbyweb;
 mod faults;
 mod intercept;
+pub mod ipseity;
+pub mod scantrust;
 mod server;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod web;
+mod window;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
@@ -28,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     faults::{Fault, FaultError, FaultKind, Target},
     state::{Counters, RateLimit, Recorded},
+    tokens::{Issued, Sort},
 };
 use self::{
     server::{Connection, LoopbackListener},
@@ -38,7 +47,11 @@ use crate::clock::Clock;
 /// Which provider is simulated, with its settings.
 #[derive(Debug, Clone)]
 pub enum Provider {
+    CertiScan(certiscan::Settings),
     Certn(certn::Settings),
+    ControlByWeb(controlbyweb::Settings),
+    Ipseity(ipseity::Settings),
+    ScanTrust(scantrust::Settings),
 }
 
 /// How a sandbox behaves.
@@ -55,7 +68,13 @@ impl Options {
     /// Certn with the settings of the demo, and no rate limit.
     #[must_use]
     pub fn certn(clock: Clock) -> Self {
-        Self { clock, rate_limit: None, provider: Provider::Certn(certn::Settings::default()) }
+        Self::new(clock, Provider::Certn(certn::Settings::default()))
+    }
+
+    /// A provider without a rate limit.
+    #[must_use]
+    pub const fn new(clock: Clock, provider: Provider) -> Self {
+        Self { clock, rate_limit: None, provider }
     }
 }
 
@@ -122,6 +141,12 @@ impl Sandbox {
         self.shared.revoke_tokens();
     }
 
+    /// Whether a device could join with this certificate request token; it counts as one that
+    /// tried.
+    pub fn admits_device(&self, token: &str) -> bool {
+        self.shared.device(token).is_some()
+    }
+
     pub fn counters(&self) -> Counters {
         self.shared.counters()
     }
@@ -161,7 +186,11 @@ async fn serve(listener: LoopbackListener, app: Router) {
 
 fn app(shared: &Arc<Shared>, provider: Provider) -> Router {
     let routes = match provider {
+        Provider::CertiScan(settings) => certiscan::routes(shared, settings),
         Provider::Certn(settings) => certn::routes(shared, settings),
+        Provider::ControlByWeb(settings) => controlbyweb::routes(shared, settings),
+        Provider::Ipseity(settings) => ipseity::routes(shared, settings),
+        Provider::ScanTrust(settings) => scantrust::routes(shared, settings),
     };
     routes
         .layer(middleware::from_fn_with_state(shared.clone(), intercept::intercept))

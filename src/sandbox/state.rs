@@ -1,7 +1,7 @@
 //! What every simulated provider keeps: its tokens, its counters, the requests it was sent.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,7 +11,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::faults::{Fault, FaultKind, Faults};
+use super::{
+    faults::{Fault, FaultKind, Faults},
+    tokens::{Issued, Sort, TokenState, Tokens},
+    window::Window,
+};
 use crate::{
     clock::Clock,
     types::{Timestamp, millis},
@@ -30,7 +34,14 @@ pub struct RateLimit {
 /// What a provider would find in its books.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
+    /// Access tokens; those that were there from the start do not count.
     pub tokens_issued: u64,
+    /// Tokens of every sort that was issued.
+    pub issued: BTreeMap<Sort, Issued>,
+    /// Devices that came with a valid token.
+    pub devices_joined: u64,
+    /// Devices that were turned away.
+    pub devices_refused: u64,
     /// Orders billed, by the person they are for: more than one is a double order.
     pub orders: BTreeMap<String, u64>,
     /// The applicant's id of each person's last order, as the provider's portal would show it.
@@ -59,37 +70,27 @@ pub struct Recorded {
     pub(super) number: u64,
 }
 
-/// How a presented token stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TokenState {
-    Valid,
-    Expired,
-    Unknown,
-}
-
 /// A sandbox's memory.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) clock: Clock,
-    rate_limit: Option<RateLimit>,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Expiry on the clock that does not step.
-    tokens: HashMap<String, i64>,
+    tokens: Tokens,
     counters: Counters,
     recorded: VecDeque<Recorded>,
     next_number: u64,
     faults: Faults,
-    /// When the API was asked lately, oldest first, for the rate limit.
-    asked: VecDeque<i64>,
+    rate: Option<Window>,
 }
 
 impl Shared {
     pub(super) fn new(clock: Clock, rate_limit: Option<RateLimit>) -> Self {
-        Self { clock, rate_limit, inner: Mutex::default() }
+        let inner = Inner { rate: rate_limit.map(Window::new), ..Inner::default() };
+        Self { clock, inner: Mutex::new(inner) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -127,44 +128,79 @@ impl Shared {
         }
     }
 
-    pub(super) fn issue_token(&self, life: Duration) -> String {
+    /// On the clock that does not step.
+    pub(super) fn now(&self) -> i64 {
+        self.clock.now().boot_ms
+    }
+
+    /// Makes a token and remembers it.
+    pub(super) fn issue(&self, sort: Sort, subject: &str, life: Duration) -> String {
         let token = format!("sandbox-{}", random_uuid().simple());
-        let expiry = self.clock.now().boot_ms.saturating_add(millis(life));
-        let mut inner = self.inner();
-        inner.tokens.insert(token.clone(), expiry);
-        inner.counters.tokens_issued += 1;
+        self.issue_as(&token, sort, subject, life);
         token
     }
 
-    pub(super) fn token_state(&self, token: &str) -> TokenState {
-        let now = self.clock.now().boot_ms;
-        match self.inner().tokens.get(token) {
-            None => TokenState::Unknown,
-            Some(expiry) if *expiry <= now => TokenState::Expired,
-            Some(_) => TokenState::Valid,
-        }
+    /// Remembers a token that was just made.
+    pub(super) fn issue_as(&self, token: &str, sort: Sort, subject: &str, life: Duration) {
+        let expiry = self.now().saturating_add(millis(life));
+        let mut inner = self.inner();
+        inner.tokens.keep(token, sort, subject, expiry);
+        inner.tokens.count(sort);
+        inner.counters.tokens_issued += u64::from(sort == Sort::Access);
+    }
+
+    /// Remembers an access token that was there before, and never expires.
+    pub(super) fn know(&self, token: &str, subject: &str) {
+        self.inner().tokens.keep(token, Sort::Access, subject, i64::MAX);
+    }
+
+    pub(super) fn token_state(&self, sort: Sort, token: &str) -> TokenState {
+        let now = self.now();
+        self.inner().tokens.state(token, sort, now)
+    }
+
+    /// Whose a valid token is.
+    pub(super) fn subject(&self, sort: Sort, token: &str) -> Option<String> {
+        let now = self.now();
+        self.inner().tokens.subject(token, sort, now)
+    }
+
+    /// Ends a token at once; whether there was one.
+    pub(super) fn forget_token(&self, token: &str) -> bool {
+        self.inner().tokens.forget(token)
+    }
+
+    /// Ends the tokens of a subject in that time at the latest.
+    pub(super) fn end_tokens(&self, subject: &str, within: Duration) {
+        let expiry = self.now().saturating_add(millis(within));
+        self.inner().tokens.end_by(subject, expiry);
     }
 
     pub(super) fn revoke_tokens(&self) {
-        self.inner().tokens.clear();
+        self.inner().tokens.revoke();
+    }
+
+    /// Whether a device may join with this token: the account that it joins.
+    pub(super) fn device(&self, token: &str) -> Option<String> {
+        let account = self.subject(Sort::Certificate, token);
+        let counters = &mut self.inner().counters;
+        counters.devices_joined += u64::from(account.is_some());
+        counters.devices_refused += u64::from(account.is_none());
+        account
     }
 
     /// Counts a request to the API, or tells how long to wait until one is allowed again.
     pub(super) fn throttle(&self) -> Result<(), Duration> {
-        let Some(limit) = self.rate_limit else { return Ok(()) };
-        let now = self.clock.now().boot_ms;
-        let window = millis(limit.window);
+        let now = self.now();
         let mut inner = self.inner();
-        while inner.asked.front().is_some_and(|at| at.saturating_add(window) <= now) {
-            inner.asked.pop_front();
-        }
-        if inner.asked.len() < limit.requests {
-            inner.asked.push_back(now);
-            return Ok(());
-        }
-        inner.counters.throttled += 1;
-        let wait = inner.asked.front().map_or(window, |at| at + window - now);
-        Err(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
+        let admitted = inner.rate.as_mut().map_or(Ok(()), |window| window.admit(now));
+        inner.counters.throttled += u64::from(admitted.is_err());
+        admitted
+    }
+
+    /// Counts a request that was refused for a limit of its own.
+    pub(super) fn count_throttled(&self) {
+        self.inner().counters.throttled += 1;
     }
 
     pub(super) fn count_order(&self, person: &str, applicant: &str) {
@@ -178,7 +214,9 @@ impl Shared {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        self.inner().counters.clone()
+        let now = self.now();
+        let inner = self.inner();
+        Counters { issued: inner.tokens.issued(now), ..inner.counters.clone() }
     }
 
     pub(super) fn requests(&self) -> Vec<Recorded> {

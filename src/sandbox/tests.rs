@@ -2,13 +2,17 @@
 
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    Fault, FaultError, FaultKind, Options, Sandbox, SandboxError, Target, faults::FaultRequest,
+    Fault, FaultError, FaultKind, Options, Provider, RateLimit, Sandbox, SandboxError, Target,
+    faults::FaultRequest,
 };
-use crate::clock::Clock;
+use crate::{
+    clock::{Clock, ManualClock},
+    types::Timestamp,
+};
 
 pub(super) const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -218,4 +222,71 @@ fn faults_in_json() {
     }
     let twice = read(json!({ "on": "GET /a", "times": 2, "after": 1, "kind": "reset" })).unwrap();
     assert_eq!(twice, Fault::new("GET /a", FaultKind::Reset).times(2).after(1));
+}
+
+/// A provider whose time stands still, for the tests of each.
+pub(super) struct Still {
+    pub sandbox: Sandbox,
+    pub clock: ManualClock,
+    client: Client,
+}
+
+impl Still {
+    pub async fn start(provider: Provider) -> Self {
+        Self::limited(provider, None).await
+    }
+
+    pub async fn limited(provider: Provider, rate_limit: Option<RateLimit>) -> Self {
+        let clock = ManualClock::at(Timestamp(1_790_000_000_000));
+        let options = Options { clock: Clock::Manual(clock.clone()), rate_limit, provider };
+        let sandbox = Sandbox::start(LOOPBACK, options).await.unwrap();
+        Self { sandbox, clock, client: client() }
+    }
+
+    /// A request such as `GET /me/`, with this `Authorization` unless it is empty.
+    pub fn request(&self, line: &str, authorization: &str) -> RequestBuilder {
+        let (method, path) = line.split_once(' ').unwrap();
+        let url = format!("{}{path}", self.sandbox.base_url());
+        let request = self.client.request(method.parse().unwrap(), url);
+        if authorization.is_empty() {
+            request
+        } else {
+            request.header("authorization", authorization)
+        }
+    }
+
+    pub async fn ask(&self, line: &str, authorization: &str) -> (u16, Value) {
+        answer(self.request(line, authorization)).await
+    }
+
+    pub async fn ask_with(&self, line: &str, authorization: &str, body: Value) -> (u16, Value) {
+        answer(self.request(line, authorization).json(&body)).await
+    }
+}
+
+/// The status, and the body: JSON, or text, or null.
+pub(super) async fn answer(request: RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or_else(|_| match text.as_str() {
+        "" => Value::Null,
+        text => text.into(),
+    });
+    (status, body)
+}
+
+#[tokio::test]
+async fn every_provider_is_served_with_its_account() {
+    for provider in Provider::all() {
+        let (name, secrets) = (provider.name(), provider.secrets());
+        let definition = crate::definition::Registry::load(None).unwrap();
+        let definition = definition.provider(name).unwrap();
+        assert!(secrets.iter().all(|(secret, _)| definition.secrets.contains_key(*secret)));
+        let sandbox =
+            Sandbox::start(LOOPBACK, Options::new(Clock::System, provider)).await.unwrap();
+        let url = format!("{}/_sandbox/state", sandbox.base_url());
+        let state: Value = client().get(url).send().await.unwrap().json().await.unwrap();
+        assert_eq!(state["tokens_issued"], 0, "{name}: {state}");
+    }
 }

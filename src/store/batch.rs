@@ -49,6 +49,8 @@ pub trait Flush: Send + 'static {
 
     /// All of it durable, or an error and none of it.
     async fn flush(&mut self, batch: &mut Batch<Self::Custom>) -> StoreResult<Flushed<Self::Row>>;
+    /// Shortens the log of changes; `false` where that cannot be done now.
+    async fn truncate_log(&mut self) -> StoreResult<bool>;
     async fn close(&mut self);
 }
 
@@ -60,6 +62,8 @@ enum Request<C, R> {
     Enqueue(Vec<NewJob>, Answer<Vec<Enqueued>>),
     Buckets(Vec<BucketRow>, Answer<()>),
     Claim(Box<Claim>, Answer<Claimed>),
+    /// Between two transactions.
+    Truncate(Answer<bool>),
     Close(Answer<()>),
 }
 
@@ -116,6 +120,10 @@ impl<F: Flush> Writer<F> {
 
     pub async fn claim(&self, claim: Claim) -> StoreResult<Claimed> {
         self.ask(|answer| Request::Claim(Box::new(claim), answer)).await
+    }
+
+    pub async fn truncate_log(&self) -> StoreResult<bool> {
+        self.ask(Request::Truncate).await
     }
 
     pub async fn close(&self) {
@@ -180,15 +188,22 @@ async fn write_all<F: Flush>(
             }
         }
         let closed = gathering.close.take();
+        let truncate = std::mem::take(&mut gathering.truncate);
         match flush.flush(&mut gathering.batch).await {
             // One bad request must not be the end of its neighbours': each is tried alone.
-            Err(StoreError::Unexpected(_)) if gathering.requests() > 1 => {
+            Err(StoreError::Unexpected(_) | StoreError::Stale) if gathering.requests() > 1 => {
                 for mut alone in gathering.apart() {
                     let flushed = flush.flush(&mut alone.batch).await;
                     answer(alone.waiting, flushed);
                 }
             }
             flushed => answer(gathering.waiting, flushed),
+        }
+        if !truncate.is_empty() {
+            let truncated = flush.truncate_log().await;
+            for asked in truncate {
+                let _ = asked.send(truncated.clone());
+            }
         }
         if let Some(closed) = closed {
             flush.close().await;

@@ -10,9 +10,11 @@
 
 pub mod batch;
 mod model;
+mod sealed;
 pub mod sqlite;
 
 pub use model::*;
+pub use sealed::*;
 
 use async_trait::async_trait;
 
@@ -33,6 +35,9 @@ pub enum StoreError {
     /// A row does not have the form that this program writes, or a statement is wrong.
     #[error("the database holds what this program did not expect: {0}")]
     Unexpected(String),
+    /// A value came that was sealed with a key which was replaced meanwhile: seal it anew.
+    #[error("the sealing key was replaced meanwhile: ask again; nothing was stored")]
+    Stale,
     /// The store was closed, which happens only while shutting down.
     #[error("the store is closed")]
     Closed,
@@ -131,6 +136,33 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()>;
     /// Drops buckets of another boot (they were written anew) and those whose window is over.
     async fn drop_buckets(&self, budget: &str, boot: &str, now: Timestamp) -> StoreResult<()>;
+
+    /// Erases what is personal in the chain of this first job, and keeps its skeleton and the
+    /// tombstone of its key. What is still live in it ends as cancelled. Durable when it returns,
+    /// and what stood in its place is overwritten; again is no trouble.
+    async fn erase(&self, root: JobSeq, at: Timestamp, cut: bool) -> StoreResult<Erased>;
+    /// The chains that were erased.
+    async fn erasures(&self) -> StoreResult<Vec<ErasureRow>>;
+    /// From now on no erased chain can be opened from a backup, as after a rekey.
+    async fn all_cut(&self) -> StoreResult<()>;
+    /// Shortens a log of changes, which may hold what was overwritten. `false` where somebody who
+    /// reads keeps it from being done now.
+    async fn truncate_log(&self) -> StoreResult<bool>;
+
+    /// Sealed values that begin with these bytes, in the order of their places after `after`.
+    async fn sealed(
+        &self,
+        column: SealedColumn,
+        begin: &[u8],
+        after: Option<SealedAt>,
+        limit: u32,
+    ) -> StoreResult<Vec<SealedValue>>;
+    /// Puts values in the place of those that were read; of a value that has changed since, the
+    /// change stands. How many took their place.
+    async fn reseal(&self, column: SealedColumn, values: Vec<Resealed>) -> StoreResult<u64>;
+    /// From now on nothing that begins with these bytes is stored: [`StoreError::Stale`]. What was
+    /// on its way is stored when this returns.
+    async fn refuse(&self, begin: &[u8]) -> StoreResult<()>;
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>>;
     async fn set_meta(&self, name: &str, value: Vec<u8>) -> StoreResult<()>;

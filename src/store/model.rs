@@ -337,6 +337,22 @@ pub struct QueueDepth {
     pub next_run_at: Option<Timestamp>,
 }
 
+/// A chain that was erased, by its first job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErasureRow {
+    pub job: JobId,
+    pub at: Timestamp,
+    /// Its key was cut out of the sealing key: backups made before cannot be opened either.
+    pub cut: bool,
+}
+
+/// What an erasure took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erased {
+    pub jobs: u64,
+    pub artifacts: u64,
+}
+
 /// A queue's gate and pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueRow {

@@ -35,6 +35,8 @@ names! {
     DaemonReady = "daemon.ready", INFO;
     DaemonReloaded = "daemon.reloaded", INFO;
     DaemonReloadRefused = "daemon.reload_refused", ERROR;
+    DaemonRekeying = "daemon.rekeying", INFO;
+    DaemonRekeyed = "daemon.rekeyed", INFO;
     DaemonDraining = "daemon.draining", INFO;
     DaemonStopped = "daemon.stopped", INFO;
     ClockStepped = "daemon.clock_stepped", WARN;
@@ -54,6 +56,12 @@ names! {
     CredentialAtRisk = "credential.at_risk", ERROR;
     CredentialPublished = "credential.published", INFO;
     CredentialRevoked = "credential.revoked", INFO;
+    /// An operator took a value out of use.
+    CredentialWithdrawn = "credential.withdrawn", INFO;
+    /// A value out of use could not be revoked yet.
+    CredentialNotRevoked = "credential.not_revoked", WARN;
+    /// The provider has values that a create with a lost reply may have made.
+    CredentialOrphaned = "credential.orphaned", WARN;
     CredentialLockedOut = "credential.locked_out", ERROR;
     /// A value is in another program's file.
     SinkWritten = "sink.written", INFO;

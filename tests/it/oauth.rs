@@ -129,3 +129,26 @@ async fn a_429_shuts_the_gate_and_costs_nothing() {
     site.ok(&["jobs", "wait", &id, "--timeout", "30s"]);
     assert_eq!(site.job(&id)["state"], "completed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_is_followed_to_a_report_that_comes_late() {
+    let (server, site) = world(LONG).await;
+    let mut daemon = site.start();
+    let mut args: serde_json::Value = serde_json::from_str(&order("Ada", "Byron")).unwrap();
+    args["flow"] = "invite".into();
+    let args = args.to_string();
+    let id = site.ok(&["enqueue", "certn.application", "--key", "k", "--args", &args]);
+    // Asked for at once, there is no report: "Cannot generate report for incomplete hr applicant."
+    let line = daemon.wait_for("job.retry_scheduled");
+    assert!(line.contains("certn.report"), "{line}");
+    let job = site.wait_chain(&id);
+    assert_eq!(job["chain"]["state"], "completed", "{job:#}");
+    let report = site.in_chain(&id, "certn.report").unwrap();
+    let (report, file) = (report["id"].as_str().unwrap(), site.path("report.pdf"));
+    let to = file.display().to_string();
+    site.ok(&["jobs", "artifact", report, "report.pdf", "-o", &to]);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "%PDF-1.7 of applicant-1");
+    let stats = server.stats().await;
+    assert_eq!(stats["orders"], 1, "{stats}");
+    assert_eq!(stats["reports"]["applicant-1"], 2, "{stats}");
+}

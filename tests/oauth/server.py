@@ -7,8 +7,8 @@ give them something to protect, in the shapes that Certn and ScanTrust document.
     .venv/bin/python tests/oauth/server.py --port 0 --token-life 36000
 
 The client is oauth-client / oauth-secret, the user user@example.org / password.
-`POST /_control/...` steers it: revoke, expire, throttle {"on": true, "rate": "1/min"};
-`GET /_control/stats` counts.
+`POST /_control/...` steers it: revoke, expire, throttle {"on": true, "rate": "1/min"}, set
+{"login_rate": "1/min", "login_status": 200, "retry_after": false}; `GET /_control/stats` counts.
 """
 
 import argparse
@@ -64,6 +64,7 @@ settings.configure(
     PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # quick
     OAUTH2_PROVIDER={"ACCESS_TOKEN_EXPIRE_SECONDS": options.token_life},
     JWT_AUTH={"JWT_AUTH_HEADER_PREFIX": "JWT", "JWT_EXPIRATION_DELTA": LIFE},
+    REST_FRAMEWORK={"EXCEPTION_HANDLER": f"{__name__}.with_code"},
     LOGGING_CONFIG=None,
 )
 logging.getLogger("django.request").setLevel(logging.ERROR)  # refusals are what tests ask for
@@ -75,18 +76,19 @@ from django.core.cache import cache  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
-from django.http import JsonResponse  # noqa: E402
+from django.http import HttpResponse, JsonResponse  # noqa: E402
 from django.urls import path  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from oauth2_provider.contrib.rest_framework import OAuth2Authentication  # noqa: E402
 from oauth2_provider.models import AccessToken, Application  # noqa: E402
 from oauth2_provider.views import TokenView  # noqa: E402
+from rest_framework.exceptions import Throttled, ValidationError  # noqa: E402
 from rest_framework.pagination import PageNumberPagination  # noqa: E402
 from rest_framework.permissions import BasePermission, IsAuthenticated  # noqa: E402
 from rest_framework.response import Response  # noqa: E402
 from rest_framework.serializers import JSONField, Serializer  # noqa: E402
 from rest_framework.throttling import SimpleRateThrottle  # noqa: E402
-from rest_framework.views import APIView  # noqa: E402
+from rest_framework.views import APIView, exception_handler  # noqa: E402
 from rest_framework_jwt.authentication import JSONWebTokenAuthentication  # noqa: E402
 from rest_framework_jwt.serializers import JSONWebTokenSerializer  # noqa: E402
 from rest_framework_jwt.views import ObtainJSONWebTokenView  # noqa: E402
@@ -95,7 +97,9 @@ User = get_user_model()
 lock = threading.Lock()
 requests = collections.Counter()
 polls = collections.Counter()
+reports = collections.Counter()
 throttle = {"on": False, "rate": "1/min"}
+settable = {"login_rate": None, "login_status": 201, "retry_after": True}
 
 
 class EmailBackend(ModelBackend):
@@ -126,6 +130,24 @@ class SwitchableThrottle(SimpleRateThrottle):
         return "everybody"
 
 
+class LoginThrottle(SimpleRateThrottle):
+    def get_rate(self):
+        return settable["login_rate"]
+
+    def get_cache_key(self, request, view):
+        return "logins"
+
+
+def with_code(refusal, context):
+    """ScanTrust says the code too, and whether it says Retry-After is not known."""
+    response = exception_handler(refusal, context)
+    if isinstance(refusal, Throttled):
+        response.data["code"] = refusal.default_code
+        if not settable["retry_after"]:
+            del response["Retry-After"]
+    return response
+
+
 class Protected(APIView):
     authentication_classes = [OAuth2Authentication]
     permission_classes = [HasToken]
@@ -149,12 +171,15 @@ class Order(Serializer):
 
 
 class Applications(Protected):
-    def post(self, request):
+    def post(self, request, flow):
         Order(data=request.data).is_valid(raise_exception=True)
         with lock:
             requests["orders"] += 1
             number = requests["orders"]
-        return Response({"id": f"applicant-{number}", "report_status": "ANALYZING"}, status=201)
+        applicant = {"id": f"applicant-{number}", "report_status": "ANALYZING"}
+        if flow == "invite":
+            applicant = {"id": f"application-{number}", "applicant": applicant}
+        return Response(applicant, status=201)
 
 
 class Applicant(Protected):
@@ -163,6 +188,30 @@ class Applicant(Protected):
             polls[id] += 1
             complete = polls[id] > options.polls
         return Response({"id": id, "report_status": "COMPLETE" if complete else "ANALYZING"})
+
+
+class Report(Protected):
+    """Not there yet when it is first asked for."""
+
+    def get(self, request, id):
+        with lock:
+            reports[id] += 1
+            ready = polls[id] > options.polls and reports[id] > 1
+        if not ready:
+            words = "Cannot generate report for incomplete hr applicant."
+            raise ValidationError({"non_field_errors": [words]})
+        return HttpResponse(b"%PDF-1.7 of " + id.encode(), content_type="application/pdf")
+
+
+class Login(ObtainJSONWebTokenView):
+    serializer_class = EmailLogin
+    throttle_classes = [LoginThrottle]
+
+    def post(self, request, *args, **kwargs):
+        response = super().post(request, *args, **kwargs)
+        if response.status_code == 201:
+            response.status_code = settable["login_status"]
+        return response
 
 
 class Me(APIView):
@@ -189,6 +238,12 @@ def set_throttle(request):
     return JsonResponse(throttle)
 
 
+def set_more(request):
+    settable.update(json.loads(request.body))
+    cache.clear()
+    return JsonResponse(settable)
+
+
 def stats(request):
     with lock:
         return JsonResponse(
@@ -196,6 +251,7 @@ def stats(request):
                 "requests": {key: n for key, n in requests.items() if key.startswith("/")},
                 "orders": requests["orders"],
                 "polls": dict(polls),
+                "reports": dict(reports),
                 "tokens": AccessToken.objects.count(),
             }
         )
@@ -204,13 +260,15 @@ def stats(request):
 urlpatterns = [
     path("token/", TokenView.as_view()),
     path("api/v1/users/", Users.as_view()),
-    path("api/v1/hr/applications/quick/", Applications.as_view()),
+    path("api/v1/hr/applications/<str:flow>/", Applications.as_view()),
     path("api/v1/hr/applicants/<str:id>/", Applicant.as_view()),
-    path("api/v2/auth/jwt/", ObtainJSONWebTokenView.as_view(serializer_class=EmailLogin)),
+    path("api/v2/reports/<str:id>/pdf/", Report.as_view()),
+    path("api/v2/auth/jwt/", Login.as_view()),
     path("api/v2/me/", Me.as_view()),
     path("_control/revoke", revoke),
     path("_control/expire", expire),
     path("_control/throttle", set_throttle),
+    path("_control/set", set_more),
     path("_control/stats", stats),
 ]
 

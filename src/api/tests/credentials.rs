@@ -4,8 +4,12 @@ use secrecy::ExposeSecret as _;
 
 use super::*;
 use crate::{
-    credentials::cell::{Failure, Obtained, Origin},
-    policy::codes::Code,
+    credentials::cell::{
+        Failure, Obtained, Origin,
+        rotating::{Plan, Published},
+        rotation::{Candidate, Rotation},
+    },
+    policy::{codes::Code, renewal::Life},
 };
 
 const PATH: &str = "/v1/credentials/certn/access_token";
@@ -60,6 +64,69 @@ async fn a_value_is_handed_out_and_not_stored_by_caches() {
     assert_eq!(answer.headers["cache-control"], "no-store");
     let never = setup.get(&format!("{PATH}/value?min_ttl=2h")).await.problem(422);
     assert_eq!(never["type"], "urn:attendant:min_ttl_unreachable");
+}
+
+/// Creates and publishes a value as a rotation does.
+async fn publish(setup: &Setup, value: &str, life: Duration, overlap: Duration) -> Published {
+    let cell = setup.engine.cell("certn", "access_token").unwrap();
+    let (store, vault) = (&*setup.engine.store, &setup.engine.vault);
+    let (sent_at, expires_at) = (setup.now(), setup.now().plus(life));
+    let candidate = Candidate {
+        value: value.to_owned().into(),
+        sent_at,
+        expires_at: Some(expires_at),
+        relative: false,
+        unsure: false,
+        verify_failures: 0,
+    };
+    let made = |rotation: &mut Rotation| rotation.candidate = Some(candidate);
+    cell.rotate(store, vault, sent_at, made).await.unwrap();
+    let renew_at = Life { sent_at, expires_at }.renew_at(0.0);
+    let plan = Plan { renew_at, overlap, revocable: true };
+    cell.publish(store, vault, &setup.engine.clock, plan).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_rotated_value_is_promised_as_long_as_it_is_kept() {
+    let setup = Setup::new().await;
+    let hours = Duration::from_hours;
+    publish(&setup, "first", hours(10), hours(1)).await;
+    // It is renewed after 6.2 hours, and kept for one more.
+    let value = setup.get(&format!("{PATH}/value?min_ttl=7h")).await.expect(200);
+    assert_eq!(value["expires_at"], setup.now().plus(hours(1) * 36 / 5).to_string());
+    let never = setup.get(&format!("{PATH}/value?min_ttl=8h")).await.problem(422);
+    assert_eq!(never["type"], "urn:attendant:min_ttl_unreachable");
+    // It is late: whoever asks now has the overlap from now on.
+    setup.clock.advance(hours(7));
+    let value = setup.get(&format!("{PATH}/value")).await.expect(200);
+    let promised = setup.now().plus(hours(1));
+    assert_eq!(value["expires_at"], promised.to_string());
+    let published = publish(&setup, "second", hours(10), hours(0)).await;
+    assert!(published.revoke_at >= Some(promised), "{published:?}");
+    let shown = setup.get(PATH).await.expect(200);
+    let retired = &shown["retired"];
+    assert_eq!(retired[0]["revoke_at"], promised.to_string());
+    assert_eq!((retired.as_array().unwrap().len(), &retired[0]["generation"]), (1, &json!(1)));
+    assert!(!shown.to_string().contains("first"));
+    // The same answer again makes no second value, and takes the one in hand not out of use.
+    publish(&setup, "second", hours(10), hours(0)).await;
+    assert_eq!(setup.get(PATH).await.expect(200)["retired"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_withdrawn_value_is_not_handed_out_again() {
+    let setup = Setup::new().await;
+    let revoke = format!("{PATH}/revoke");
+    let nothing = setup.post(&revoke, &json!({})).await.expect(200);
+    assert_eq!((&nothing["provider"], &nothing["state"]), (&json!("nothing"), &json!("missing")));
+    put(&setup, Duration::from_hours(1)).await;
+    // Certn's definition does not say how to revoke one.
+    let withdrawn = setup.post(&revoke, &json!({})).await.expect(200);
+    assert_eq!(withdrawn["provider"], "cannot");
+    assert_eq!((&withdrawn["state"], &withdrawn["generation"]), (&json!("missing"), &json!(1)));
+    assert_eq!(withdrawn["retired"][0]["revoke_at"], Value::Null);
+    setup.get(&format!("{PATH}/value?timeout=10ms")).await.problem(503);
+    setup.post("/v1/credentials/certn/nothing/revoke", &json!({})).await.problem(404);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod batch;
 mod credentials;
 mod jobs;
 mod operations;
+mod sealing;
 mod waiting;
 
 use std::{sync::Arc, time::Duration};
@@ -57,6 +58,10 @@ base_url = "http://127.0.0.1:9"
 shape = "call"
 request = { path = "/" }
 args = { name = { type = "string" }, pass = { type = "string", secret = true } }
+[jobs.login]
+shape = "call"
+secret_result = true
+request = { path = "/" }
 "#;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);

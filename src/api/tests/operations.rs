@@ -56,7 +56,8 @@ async fn kinds_and_definitions_say_what_can_be_asked() {
     assert_eq!((&order["shape"], &order["repeat"]), (&json!("call"), &json!("never")));
     assert_eq!(order["args"][1]["enum"], json!(["quick", "invite"]));
     let all = setup.get("/v1/definitions").await.expect(200);
-    assert_eq!(all["definitions"][1]["provider"], "certn");
+    let mut all = all["definitions"].as_array().unwrap().iter();
+    assert!(all.any(|one| one["provider"] == "certn"));
     let text = setup.get("/v1/definitions/certn").await;
     assert_eq!(text.headers["content-type"], "text/plain; charset=utf-8");
     assert!(String::from_utf8(text.bytes).unwrap().contains("[jobs.report]"));

@@ -1,4 +1,4 @@
-//! `jobs cancel`, `retry` and `resolve`.
+//! `jobs cancel`, `retry`, `resolve` and `erase`.
 
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
@@ -113,6 +113,34 @@ fn refusal(job: &Value, resend: bool) -> Option<String> {
 pub(super) async fn cancel(session: &mut Session<'_, '_>, ids: &[JobId]) -> Ended {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     each(session, &ids, "cancel", &json!({}), "is cancelled").await
+}
+
+pub(super) async fn erase(session: &mut Session<'_, '_>, ids: &[JobId]) -> Ended {
+    let mut exit = Exit::Done;
+    for id in ids.iter().map(ToString::to_string) {
+        match session.post(&["jobs", &id, "erase"], &json!({})).await {
+            Ok(reply) => session.show(&reply, |job, _| erased(job, &id))?,
+            Err(failure) => exit = session.tolerate(exit, failure)?,
+        }
+    }
+    Ok(exit)
+}
+
+/// What is gone, and what a backup still has.
+fn erased(job: &Value, id: &str) -> String {
+    let jobs = counted(fields::list(job, "erased.jobs").len(), "job");
+    let files = match fields::number(job, "erased.artifacts") {
+        0 => String::new(),
+        1 => " and 1 file".to_owned(),
+        count => format!(" and {count} files"),
+    };
+    let backups = if fields::text(job, "erased.backups") == "unreadable" {
+        "backups made before cannot be read either"
+    } else {
+        "but the daemon cannot change its sealing key: backups made before can be read until it is \
+         replaced (`attendant rekey`)"
+    };
+    format!("{id} is erased, with its chain of {jobs}{files}; {backups}\n")
 }
 
 /// Asks the same of several jobs. One that is refused does not keep the others.

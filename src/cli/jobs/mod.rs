@@ -65,6 +65,20 @@ cancelled once it has ended, or `dead` with code outcome_unknown if nobody knows
     },
     Retry(act::Retry),
     Resolve(act::Resolve),
+    /// Erase the data of jobs and of their whole chains, for good
+    #[command(after_help = "\
+Arguments, results, observed statuses, files, providers' words, keys and tags go, of every job of
+the chain. What stays: ids, kind, account, state, times and counts, and that a key was used. Backups
+of the database made before cannot be read either, unless the daemon cannot change its sealing key
+(then it says so). Nothing brings the data back. A chain that is still running is refused: cancel
+it first. Exit code 1 if one was refused.
+
+Examples:
+  attendant jobs erase 0199c0de-…")]
+    Erase {
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<JobId>,
+    },
     /// Fetch a downloaded file
     #[command(after_help = "\
 Without -o the file goes to standard output. With -o nothing is left behind, and an earlier file is
@@ -112,6 +126,7 @@ impl Jobs {
             Some(JobsCommand::Cancel { ids }) => act::cancel(session, &ids).await,
             Some(JobsCommand::Retry(retry)) => retry.run(session).await,
             Some(JobsCommand::Resolve(resolve)) => resolve.run(session).await,
+            Some(JobsCommand::Erase { ids }) => act::erase(session, &ids).await,
             Some(JobsCommand::Artifact { id, name, output }) => {
                 artifact::run(session, id, &name, output.as_deref()).await
             }

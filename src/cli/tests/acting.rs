@@ -27,6 +27,40 @@ fn cancelling_tells_when_it_takes_effect() {
 }
 
 #[test]
+fn erasing_tells_what_is_gone_and_what_a_backup_has() {
+    let erased = |backups: &str, artifacts: u64| {
+        let mut job = job(ID, "completed");
+        job["erased"] = json!({"jobs": [ID, OTHER], "artifacts": artifacts, "backups": backups});
+        job
+    };
+    let fake = Fake::new().on(&route(ID, "erase"), 200, &erased("unreadable", 1)).on(
+        &route(OTHER, "erase"),
+        409,
+        &json!({"detail": "is running"}),
+    );
+    let run = fake.run(&["jobs", "erase", ID, OTHER]);
+    let expected = format!(
+        "{ID} is erased, with its chain of 2 jobs and 1 file; backups made before cannot be read \
+         either\n"
+    );
+    assert_eq!((run.code, run.out), (1, expected));
+    assert_eq!(run.err, "attendant: is running\n");
+    let readable = erased("readable with the key until rekey", 0);
+    let fake = Fake::new().on(&route(ID, "erase"), 200, &readable);
+    let run = fake.run(&["jobs", "erase", ID]);
+    assert!(run.code == 0 && run.out.contains("; but the daemon cannot change"), "{}", run.out);
+}
+
+#[test]
+fn a_rekey_is_told_and_a_refused_one_too() {
+    let done = json!({"key": "d7660aa4", "resealed": {"args": 2}, "unreadable": 0});
+    let run = Fake::new().on("POST /v1/rekey", 200, &done).run(&["rekey"]);
+    assert!(run.code == 0 && run.out.starts_with("Sealed anew with key d7660aa4: args 2.\n"));
+    let run = Fake::new().on("POST /v1/rekey", 409, &json!({"detail": "no"})).run(&["rekey"]);
+    assert_eq!((run.code, run.err.contains("attendant: no")), (1, true));
+}
+
+#[test]
 fn one_refusal_does_not_keep_the_others() {
     let fake = Fake::new().on(&route(ID, "retry"), 409, &json!({"detail": "job is completed"})).on(
         &route(OTHER, "retry"),
@@ -119,4 +153,20 @@ fn a_credential_is_renewed_by_its_full_name() {
     let run = fake.run(&["credentials", "renew", "certn/access_token"]);
     assert!(run.code == 0 && run.out.starts_with("certn/access_token is being renewed"));
     assert_eq!(fake.run(&["credentials", "renew", "certn"]).code, 2);
+}
+
+#[test]
+fn a_withdrawal_says_whether_the_provider_knows() {
+    let table = [
+        ("told", "is withdrawn, and revoked at the provider"),
+        ("pending", "could not be told yet"),
+        ("cannot", "stays valid at the provider until it expires"),
+        ("nothing", "had no value to withdraw"),
+    ];
+    for (provider, words) in table {
+        let route = "POST /v1/credentials/gate/t/revoke";
+        let fake = Fake::new().on(route, 200, &json!({"account": "gate", "provider": provider}));
+        let run = fake.run(&["credentials", "revoke", "gate/t"]);
+        assert!(run.code == 0 && run.out.contains(words), "{}", run.out);
+    }
 }

@@ -128,3 +128,10 @@ fn check_reads_the_definitions_too() {
     assert!(bad.out.contains("x.toml:2: colour: "), "{}", bad.out);
     assert!(fake.asked().is_empty());
 }
+
+#[test]
+fn the_schema_of_definitions_is_the_one_that_is_kept() {
+    let printed = run(&["definitions", "schema"], &[("ATTENDANT_CONFIG", "/nonexistent")], "");
+    assert_eq!((printed.code, printed.err.as_str()), (0, ""));
+    assert!(printed.out == include_str!("../../../jobs/schema.json"), "make jobs/schema.json anew");
+}

@@ -4,15 +4,16 @@ use serde_json::Value;
 
 use super::fake::{Fake, run};
 use crate::{
-    cli::sandbox::account,
+    cli::sandbox::Account,
     clock::Clock,
-    sandbox::{Options, Sandbox, certn},
+    sandbox::{Options, Provider, Sandbox},
 };
 
 #[test]
 fn what_it_prints_is_a_configuration_with_its_files() {
     let fake = Fake::new();
-    let printed = account("http://127.0.0.1:7500", &certn::Settings::default());
+    let accounts = Provider::all().map(|one| Account::new(&one, "http://127.0.0.1:7500").toml());
+    let printed = accounts.join("\n");
     let commands: Vec<&str> =
         printed.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
     let made = std::process::Command::new("sh")
@@ -23,12 +24,18 @@ fn what_it_prints_is_a_configuration_with_its_files() {
     let file = fake.path("attendant.toml");
     std::fs::write(&file, &printed).unwrap();
     let check = run(&["check", "--config", &file], &[("HOME", "/nonexistent")], "");
-    assert_eq!(check.out, "configuration is valid: 1 account, 1 provider, 4 kinds\n");
+    assert_eq!(check.out, "configuration is valid: 5 accounts, 5 providers, 19 kinds\n");
 }
 
 #[test]
 fn its_flags_are_checked() {
-    for args in [["--token-life", "500ms"], ["--complete-after", "soon"], ["--listen", "x"]] {
+    for args in [
+        ["--token-life", "500ms"],
+        ["--complete-after", "soon"],
+        ["--listen", "x"],
+        ["--certificate-life", "0s"],
+        ["--listen", "127.0.0.1:65535"],
+    ] {
         assert_eq!(run(&[&["sandbox"], &args[..]].concat(), &[], "").code, 2, "{args:?}");
     }
 }

@@ -42,6 +42,21 @@ fn waiting_gives_the_id_and_then_the_result() {
 }
 
 #[test]
+fn a_secret_result_is_not_printed_by_the_way() {
+    let mut done = job(ID, "completed");
+    done["result"] = "***".into();
+    let fake = Fake::new().on("POST /v1/jobs", 201, &job(ID, "queued")).on(
+        &route("GET", "/wait"),
+        200,
+        &done,
+    );
+    let run = fake.run(&["enqueue", "k", "--wait"]);
+    assert_eq!((run.code, run.out.as_str()), (0, "\"***\"\n"));
+    assert!(run.err.contains(&format!("`attendant jobs result {ID}`")), "{}", run.err);
+    assert!(!fake.lines().iter().any(|line| line.ends_with("/result")));
+}
+
+#[test]
 fn a_dead_job_is_exit_1_and_says_how_to_look() {
     let fake = Fake::new().on("POST /v1/jobs", 201, &job(ID, "queued")).on(
         &route("GET", "/wait"),

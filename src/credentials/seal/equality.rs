@@ -22,12 +22,12 @@ impl EqualityKey {
     /// For keeping it in the database.
     #[must_use]
     pub fn sealed(&self, key: &SealingKey) -> Vec<u8> {
-        key.derived(None, EQUALITY).seal(EQUALITY, self.0.as_slice())
+        key.equality_key().seal(EQUALITY, self.0.as_slice())
     }
 
     /// Back from the database.
     pub fn open(key: &SealingKey, sealed: &[u8]) -> Result<Self, OpenError> {
-        let opened = key.derived(None, EQUALITY).open(EQUALITY, sealed)?;
+        let opened = key.equality_key().open(EQUALITY, sealed)?;
         let bytes = opened.as_slice().try_into().map_err(|_| OpenError::Tampered)?;
         Ok(Self(Zeroizing::new(bytes)))
     }

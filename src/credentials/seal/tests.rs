@@ -1,9 +1,10 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{key_file::HEADING, *};
 
 fn key(byte: u8) -> SealingKey {
     SealingKey::from_bytes(Zeroizing::new([byte; 32]))
@@ -16,7 +17,7 @@ fn a_sealed_value_is_laid_out_as_documented() {
     let sealing = key(1);
     let sealed = sealing.chain_key(&SALT).seal(b"row", b"hello");
     assert_eq!((sealed.len(), sealed.capacity()), (OVERHEAD + 5, OVERHEAD + 5));
-    assert_eq!((sealed[0], &sealed[1..5]), (1, &sealing.id().0[..]));
+    assert_eq!((sealed[0], &sealed[1..5]), (2, &sealing.id().0[..]));
     assert_eq!(sealed_with(&sealed), Some(sealing.id()));
     assert_eq!(sealed_with(&sealed[..OVERHEAD - 1]), None);
 }
@@ -26,9 +27,11 @@ fn a_sealed_value_is_laid_out_as_documented() {
 #[test]
 fn derivation_does_not_change_between_releases() {
     assert_eq!(key(1).id().to_string(), "d7660aa4");
+    let leaf = key(1).tree.leaf(path(&SALT)).unwrap();
     let mut derived = [0; 4];
-    derive(&[1; 32], Some(&SALT), CHAIN, &mut derived);
-    assert_eq!(KeyId(derived).to_string(), "7756ba39");
+    derive(&leaf, Some(&SALT), CHAIN, &mut derived);
+    assert_eq!(KeyId(derived).to_string(), "93a3575b");
+    assert_eq!(KeyId(key(1).equality[..4].try_into().unwrap()).to_string(), "1ded88fd");
     let equality = EqualityKey(Zeroizing::new([3; 32]));
     assert_eq!(
         KeyId(equality.hash("args", &[b"{}"])[..4].try_into().unwrap()).to_string(),
@@ -50,8 +53,8 @@ fn every_refusal_has_its_own_reason() {
         format!("sealed with key {}, but the key in use is {}", key(1).id(), key(2).id())
     );
     let mut newer = sealed.clone();
-    newer[0] = 2;
-    assert_eq!(open(&chain, b"row 1", &newer), OpenError::UnknownVersion(2));
+    newer[0] = 3;
+    assert_eq!(open(&chain, b"row 1", &newer), OpenError::UnknownVersion(3));
     for length in 0..sealed.len() {
         assert_eq!(open(&chain, b"row 1", &sealed[..length]), OpenError::Tampered, "{length}");
     }
@@ -139,6 +142,111 @@ fn a_bad_key_file_says_what_to_do_and_nothing_of_its_content() {
     }
     let error = SealingKey::read_file(folder.path()).unwrap_err();
     assert!(matches!(error, KeyError::Unreadable { .. }), "{error}");
+}
+
+fn erasure(n: u8) -> Erasure {
+    Erasure { salt: [n; 16], job: JobId(uuid::Uuid::from_bytes([n; 16])) }
+}
+
+#[test]
+fn an_erased_chain_opens_no_more_and_the_others_do() {
+    let mut sealing = key(1);
+    let seal = |key: &SealingKey, n: u8| key.chain_key(&[n; 16]).seal(b"row", b"x");
+    let (gone, kept) = (seal(&sealing, 7), seal(&sealing, 8));
+    let equality = EqualityKey::generate();
+    let marked = equality.sealed(&sealing);
+    let id = sealing.id();
+    assert!(sealing.erase(erasure(7)));
+    assert!(!sealing.erase(erasure(7)), "it is gone already");
+    let open = |n: u8, sealed: &[u8]| sealing.chain_key(&[n; 16]).open(b"row", sealed);
+    assert_eq!(open(7, &gone).unwrap_err(), OpenError::Erased);
+    assert_eq!(*open(8, &kept).unwrap(), b"x");
+    assert_eq!(open(7, &seal(&sealing, 7)).unwrap_err(), OpenError::Erased);
+    assert_eq!((sealing.id(), sealing.erased()), (id, &[erasure(7)][..]));
+    EqualityKey::open(&sealing, &marked).unwrap();
+}
+
+#[test]
+fn the_file_of_a_cut_key_reads_back_and_holds_no_root() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attendant.key");
+    let mut sealing = SealingKey::create_file(&path).unwrap();
+    let root = STANDARD.decode(std::fs::read(&path).unwrap().trim_ascii()).unwrap();
+    let sealed: Vec<_> =
+        (0..9_u8).map(|n| sealing.chain_key(&[n; 16]).seal(b"row", &[n])).collect();
+    for n in [3, 200, 5] {
+        sealing.erase(erasure(n));
+        sealing.replace_file(&path).unwrap();
+    }
+    assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no other file is left");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let body = STANDARD.decode(text.lines().nth(1).unwrap()).unwrap();
+    assert!(body.windows(32).all(|window| window != root), "the root is still there");
+
+    let read = SealingKey::read_file(&path).unwrap().key;
+    assert_eq!((read.id(), read.erased()), (sealing.id(), sealing.erased()));
+    for (n, sealed) in (0..9_u8).zip(&sealed) {
+        let opened = read.chain_key(&[n; 16]).open(b"row", sealed).map(|text| text[0]);
+        let expected = if n == 3 || n == 5 { Err(OpenError::Erased) } else { Ok(n) };
+        assert_eq!(opened, expected, "{n}");
+    }
+}
+
+#[test]
+fn a_damaged_file_of_a_cut_key_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attendant.key");
+    let mut sealing = SealingKey::create_file(&path).unwrap();
+    sealing.erase(erasure(1));
+    sealing.replace_file(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let cut_short = text[..text.len() - 60].to_owned();
+    let changed = text.replacen(&text[100..101], if &text[100..101] == "A" { "B" } else { "A" }, 1);
+    for bad in [cut_short, changed, format!("{HEADING}\n"), format!("{HEADING}\n!\n")] {
+        std::fs::write(&path, bad).unwrap();
+        let error = SealingKey::read_file(&path).unwrap_err();
+        assert!(matches!(error, KeyError::Damaged(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_linked_key_file_stays_a_link_and_its_target_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, link) = (folder.path().join("real.key"), folder.path().join("attendant.key"));
+    let mut sealing = SealingKey::create_file(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    sealing.erase(erasure(1));
+    sealing.replace_file(&link).unwrap();
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    assert_eq!(SealingKey::read_file(&real).unwrap().key.erased().len(), 1);
+}
+
+#[test]
+fn a_replaced_key_file_is_overwritten_before_it_is_freed() {
+    use std::io::{Read as _, Seek as _};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attendant.key");
+    let mut sealing = SealingKey::create_file(&path).unwrap();
+    let mut old = std::fs::File::open(&path).unwrap();
+    sealing.erase(erasure(1));
+    sealing.replace_file(&path).unwrap();
+    old.rewind().unwrap();
+    let mut left = vec![];
+    old.read_to_end(&mut left).unwrap();
+    assert_eq!(left, [0; 45]);
+}
+
+#[test]
+fn older_keys_open_what_they_sealed() {
+    let (old, new) = (key(1), key(2));
+    let older = Arc::new(vec![old.clone()]);
+    let both = new.chain_key(&SALT).and_older(&SALT, &older);
+    let sealed = old.chain_key(&SALT).seal(b"row", b"x");
+    assert_eq!(*both.open(b"row", &sealed).unwrap(), b"x");
+    assert_eq!(sealed_with(&both.seal(b"row", b"x")), Some(new.id()));
+    let stranger = key(3).chain_key(&SALT).seal(b"row", b"x");
+    assert!(matches!(both.open(b"row", &stranger), Err(OpenError::OtherKey { .. })));
 }
 
 #[test]

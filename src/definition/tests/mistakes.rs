@@ -11,6 +11,8 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
         "acme.toml:3: timeout: `30` is not a duration: write such as \"30s\", \"12h\" or \"60d\"",
     ),
     ("", "timeout = 30", "acme.toml:3: timeout: must be a string, not an integer"),
+    ("", "jobs = 30", "acme.toml:3: jobs: must be a table, not an integer"),
+    ("", "credentials = []", "acme.toml:3: credentials: must be a table, not an array"),
     (
         "",
         "\nlimits = [\n  \"5/1s\",\n  \"5\",\n]",
@@ -156,7 +158,7 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
     (
         CALL,
         "[[jobs.k.then]]\nkind = \"acme.l\"",
-        "acme.toml:7: jobs.k.then[0].kind: there is no kind `acme.l`: use acme.k, certn.applicant, certn.application, certn.report or certn.users",
+        "acme.toml:7: jobs.k.then[0].kind: there is no kind `acme.l`: use acme.k",
     ),
     (
         CALL,
@@ -210,8 +212,23 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
     ),
     (
         "[credentials.t]\n",
+        "shape = \"exchange\"\nvalue = \"response.t\"\nrequest = { path = \"/\" }\nrevoke = { path = \"/\", headers = { X = \"{{ credentials.t }}\" } }",
+        "acme.toml:3: credentials.t: needs itself: t needs t",
+    ),
+    (
+        "[credentials.t]\n",
         "shape = \"exchange\"\ngiven = \"x\"\nexpires_in = \"1\"",
         "acme.toml:6: credentials.t.expires_in: `given` has no answer to read: use `jwt_exp` or `ttl`",
+    ),
+    (
+        "[credentials.t]\n",
+        "shape = \"exchange\"\ngiven = \"x\"\nretry_after = \"1\"",
+        "acme.toml:6: credentials.t.retry_after: `given` is the value itself: nothing is asked",
+    ),
+    (
+        "[credentials.t]\n",
+        "shape = \"exchange\"\nvalue = \"response.t\"\nrequest = { path = \"/\" }\nretry_after = \"args.x\"",
+        "acme.toml:7: credentials.t.retry_after: `args` is not known here: use body, credentials, http, params, refresh_token, response or secrets",
     ),
     (
         "secrets = { a = \"A\" }\n",

@@ -1,10 +1,12 @@
 //! Tests that need a whole definition, and what they share.
 
 mod good;
+mod json_schema;
 mod mistakes;
 mod problems;
 mod requests;
 mod schema;
+mod shipped;
 
 use std::{fs, sync::Arc};
 

@@ -5,8 +5,9 @@ mod ways;
 
 use std::{sync::Arc, time::Duration};
 
-pub(in crate::engine) use self::lifetime::expiry;
+pub(in crate::engine) use self::lifetime::{expiry, time};
 use self::ways::Unobtained;
+pub(in crate::engine) use self::ways::secret;
 use super::Outcome;
 use crate::{
     crash,

@@ -4,6 +4,8 @@ pub mod call;
 pub mod download;
 pub mod exchange;
 pub mod follow;
+pub mod revoke;
+pub mod rotate;
 
 use std::{sync::Arc, time::Duration};
 
@@ -83,6 +85,19 @@ impl Outcome {
         Self { words, ..Self::of(AttemptEnd::Failed { code, retry, at: None }) }
     }
 
+    /// The same, but run again at this time at the latest.
+    #[must_use]
+    pub fn not_after(mut self, latest: Option<Timestamp>) -> Self {
+        let sooner = |at: Timestamp| latest.map_or(at, |latest| at.min(latest));
+        match &mut self.end {
+            AttemptEnd::Snooze { at } | AttemptEnd::Failed { at: Some(at), .. } => {
+                *at = sooner(*at);
+            }
+            _ => {}
+        }
+        self
+    }
+
     /// A never-repeat request was answered in a way that cannot be gone on with: a person's case.
     #[must_use]
     pub fn unknown(words: impl Into<String>) -> Self {
@@ -123,9 +138,10 @@ impl<'a> Run<'a> {
             refused_when: None,
             maybe_refused_when: None,
             status: kind.status.as_ref(),
-            secret_answer: false,
+            secret_answer: kind.secret_result,
             raw: matches!(kind.shape, Shape::Download { .. }),
             repeat_never: kind.repeat == Repeat::Never,
+            own_intent: false,
             follow: matches!(kind.shape, Shape::Follow { .. }),
             manner: manner(&self.account.provider, kind),
         }

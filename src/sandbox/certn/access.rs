@@ -9,12 +9,13 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::{Certn, Settings};
-use crate::sandbox::state::TokenState;
+use crate::sandbox::{
+    tokens::{Sort, TokenState},
+    web::{authorization, basic, is_part, throttled},
+};
 
 /// `POST /token/`: the grant is looked at first, then the client, as oauthlib does.
 pub(super) async fn token(
@@ -31,7 +32,7 @@ pub(super) async fn token(
     }
     let life = certn.settings.token_life;
     let body = json!({
-        "access_token": certn.shared.issue_token(life),
+        "access_token": certn.shared.issue(Sort::Access, &certn.settings.client_id, life),
         "expires_in": life.as_secs(),
         "token_type": "Bearer",
         "scope": "read write",
@@ -55,21 +56,10 @@ const fn no_store() -> [(header::HeaderName, HeaderValue); 2] {
     ]
 }
 
-/// Takes the credentials raw, as Certn's samples send them, or percent-encoded (RFC 6749, 2.3.1).
 fn is_the_client(headers: &HeaderMap, settings: &Settings) -> bool {
-    let Some((id, secret)) = basic(headers) else { return false };
-    let is = |sent: &str, expected: &str| {
-        sent == expected || percent_decode_str(sent).decode_utf8_lossy() == expected
-    };
-    is(&id, &settings.client_id) && is(&secret, &settings.client_secret)
-}
-
-fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let decoded = STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
-    let text = String::from_utf8(decoded).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    Some((id.to_owned(), secret.to_owned()))
+    basic(headers).is_some_and(|(id, secret)| {
+        is_part(&id, &settings.client_id) && is_part(&secret, &settings.client_secret)
+    })
 }
 
 /// Lets a request through to the API: first the token, then the rate limit.
@@ -78,7 +68,8 @@ pub(super) async fn authorize(
     request: Request,
     next: Next,
 ) -> Response {
-    let state = bearer(request.headers()).map(|token| certn.shared.token_state(token));
+    let token = authorization(request.headers(), "Bearer");
+    let state = token.map(|token| certn.shared.token_state(Sort::Access, token));
     let challenge = match state {
         Some(TokenState::Valid) => return within_limit(&certn, request, next).await,
         Some(TokenState::Expired) => {
@@ -95,15 +86,9 @@ pub(super) async fn authorize(
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], Json(body)).into_response()
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
-}
-
 async fn within_limit(certn: &Certn, request: Request, next: Next) -> Response {
     let Err(wait) = certn.shared.throttle() else { return next.run(request).await };
-    let seconds = wait.as_millis().div_ceil(1_000);
-    let unit = if seconds == 1 { "second" } else { "seconds" };
-    let detail = format!("Request was throttled. Expected available in {seconds} {unit}.");
+    let (seconds, detail) = throttled(wait);
     (
         StatusCode::TOO_MANY_REQUESTS,
         [(header::RETRY_AFTER, seconds.to_string())],

@@ -84,7 +84,7 @@ struct Certn {
 
 pub(super) fn routes(shared: &Arc<Shared>, mut settings: Settings) -> Router {
     let applicants = applicants::Applicants::new(std::mem::take(&mut settings.stages));
-    let now = shared.clock.now().boot_ms;
+    let now = shared.now();
     for (industry, id) in std::mem::take(&mut settings.applicants) {
         applicants.add(industry, id, now);
     }

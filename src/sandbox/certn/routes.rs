@@ -4,21 +4,21 @@ use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{OriginalUri, Path, Query, State, rejection::PathRejection},
+    extract::{Path, Query, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, any, get, post},
+    routing::{get, post},
 };
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Certn, Industry, access, applicants::Unavailable, reports};
-use crate::sandbox::state::random_uuid;
-
-/// An answer that something is wrong.
-type Refusal = (StatusCode, Json<Value>);
+use crate::sandbox::{
+    state::random_uuid,
+    web::{Refusal, with_slash},
+};
 
 /// How the applicant comes to its information: entered with the order, or asked by e-mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -43,21 +43,6 @@ pub(super) fn router(certn: Arc<Certn>) -> Router {
         .fold(Router::new(), with_slash)
         .fallback(async || StatusCode::NOT_FOUND)
         .with_state(certn)
-}
-
-/// Routes `path`, and redirects to it from where its slash is missing, whatever the method: as
-/// Django does before it looks at anything else.
-fn with_slash(
-    router: Router<Arc<Certn>>,
-    (path, methods): (&'static str, MethodRouter<Arc<Certn>>),
-) -> Router<Arc<Certn>> {
-    router.route(path, methods).route(path.trim_end_matches('/'), any(add_slash))
-}
-
-async fn add_slash(OriginalUri(uri): OriginalUri) -> Response {
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let location = format!("{}/{query}", uri.path());
-    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response()
 }
 
 async fn users(
@@ -98,7 +83,7 @@ async fn order(
     let Path((industry, flow)) = path.map_err(|_| not_found())?;
     let body = ordered(&headers, &body)?;
     let applicant = random_uuid().to_string();
-    let now = certn.shared.clock.now().boot_ms;
+    let now = certn.shared.now();
     certn.shared.count_order(&person(&body).unwrap_or_else(|| applicant.clone()), &applicant);
     certn.applicants.add(industry, applicant.clone(), now);
     let status = certn.applicants.status(industry, &applicant, now)?;
@@ -167,7 +152,7 @@ async fn applicant(
     path: Result<Path<(Industry, String)>, PathRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let Path((industry, id)) = path.map_err(|_| not_found())?;
-    let status = certn.applicants.status(industry, &id, certn.shared.clock.now().boot_ms)?;
+    let status = certn.applicants.status(industry, &id, certn.shared.now())?;
     certn.shared.count_poll(&id);
     Ok(Json(json!({ "id": id, "report_status": status })))
 }
@@ -176,7 +161,7 @@ async fn report_pdf(
     State(certn): State<Arc<Certn>>,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    certn.applicants.report(&id, certn.shared.clock.now().boot_ms)?;
+    certn.applicants.report(&id, certn.shared.now())?;
     Ok((content_type("application/pdf"), reports::pdf(FINDING)).into_response())
 }
 
@@ -184,7 +169,7 @@ async fn report_web(
     State(certn): State<Arc<Certn>>,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    certn.applicants.report(&id, certn.shared.clock.now().boot_ms)?;
+    certn.applicants.report(&id, certn.shared.now())?;
     Ok((content_type("text/html; charset=utf-8"), reports::html(FINDING)).into_response())
 }
 

@@ -55,6 +55,8 @@ pub(super) struct Gathering<C, R> {
     seen: Seen,
     /// Jobs that this transaction settles.
     settling: HashSet<JobSeq>,
+    /// Who wants the log shortened after this transaction.
+    pub(super) truncate: Vec<Answer<bool>>,
     pub(super) close: Option<Answer<()>>,
 }
 
@@ -78,6 +80,7 @@ impl<C, R> Gathering<C, R> {
             },
             seen: Seen::default(),
             settling: HashSet::new(),
+            truncate: vec![],
             close: None,
         }
     }
@@ -122,6 +125,7 @@ impl<C, R> Gathering<C, R> {
                 self.batch.claim = Some(*claim);
                 self.waiting.claim = Some(answer);
             }
+            Request::Truncate(answer) => self.truncate.push(answer),
             Request::Close(answer) => self.close = Some(answer),
         }
         None

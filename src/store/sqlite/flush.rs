@@ -9,6 +9,8 @@ mod claim;
 mod enqueue;
 mod settle;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use sqlx::{
@@ -46,6 +48,46 @@ pub(super) enum Arg {
 #[derive(Debug)]
 pub struct Connection {
     pub(super) sqlite: SqliteConnection,
+    pub(super) refused: Refused,
+}
+
+/// Beginnings of values that must not be stored any more.
+#[derive(Debug, Clone, Default)]
+pub struct Refused(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Refused {
+    pub(super) fn add(&self, begin: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(begin.to_vec());
+    }
+
+    fn check(&self, batch: &Batch<Statement>) -> StoreResult<()> {
+        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stale = |value: &[u8]| refused.iter().any(|begin| value.starts_with(begin));
+        if refused.is_empty() || !sealed_in(batch).any(stale) {
+            return Ok(());
+        }
+        Err(StoreError::Stale)
+    }
+}
+
+/// Every sealed value that a batch would store.
+fn sealed_in(batch: &Batch<Statement>) -> impl Iterator<Item = &[u8]> {
+    let settled = batch.settle.iter().flat_map(|one| {
+        let parts = [
+            one.result.as_ref(),
+            one.error.as_ref().and_then(|error| error.message.as_ref()),
+            one.history.as_ref().and_then(|attempt| attempt.message.as_ref()),
+            one.observation.as_ref().map(|seen| &seen.status),
+            one.artifact.as_ref().map(|file| &file.sealed),
+        ];
+        parts.into_iter().flatten().chain(one.children.iter().map(|child| &child.args))
+    });
+    let custom = batch.custom.iter().flat_map(|one| &one.args).filter_map(|arg| match arg {
+        Arg::Bytes(Some(bytes)) => Some(bytes),
+        _ => None,
+    });
+    let enqueued = batch.enqueue.iter().map(|job| &job.args);
+    settled.chain(custom).chain(enqueued).map(Vec::as_slice)
 }
 
 /// A text of several statements with the arguments of all, and what to read from which.
@@ -109,6 +151,7 @@ impl Flush for Connection {
     type Row = SqliteRow;
 
     async fn flush(&mut self, batch: &mut Batch<Statement>) -> StoreResult<Flushed<SqliteRow>> {
+        self.refused.check(batch)?;
         let mut script = Script::new();
         let settle = write_settlements(&mut script, &batch.settle)?;
         let custom = write_custom(&mut script, &batch.custom)?;
@@ -124,6 +167,14 @@ impl Flush for Connection {
             claim: read_claimed(claim, &rows)?,
             custom: custom.into_iter().map(|at| std::mem::take(&mut rows[at])).collect(),
         })
+    }
+
+    async fn truncate_log(&mut self) -> StoreResult<bool> {
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut self.sqlite)
+            .await
+            .map_err(|trouble| error::from_sqlx(&trouble))?;
+        Ok(sqlx::Row::get::<i64, _>(&row, 0) == 0)
     }
 
     async fn close(&mut self) {

@@ -6,6 +6,7 @@ mod flush;
 mod list;
 mod open;
 mod read;
+mod sealed;
 mod secrets;
 mod sql;
 
@@ -21,14 +22,14 @@ pub use self::open::{DatabaseLock, OpenError, Synchronous, open, peek_meta};
 use self::{
     encode::{leases as encode_leases, state_code},
     error::from_sqlx,
-    flush::{Arg, Connection, Statement},
+    flush::{Arg, Connection, Refused, Statement},
 };
 use super::{
     ActorId, ArtifactRow, AttemptRow, BucketRow, CancelOutcome, ChainRow, Claim, Claimed,
-    CredentialRow, Enqueued, Hash16, JobFilter, JobRow, JobSeq, KindGateRow, KindId, LoginRow,
-    NewJob, ObservationRow, QueueDepth, QueueId, QueueRow, Requeue, RunningJob, SecretChangeRow,
-    Settlement, SinkRow, Store, StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult,
-    batch::Writer,
+    CredentialRow, Enqueued, Erased, ErasureRow, Hash16, JobFilter, JobRow, JobSeq, KindGateRow,
+    KindId, LoginRow, NewJob, ObservationRow, QueueDepth, QueueId, QueueRow, Requeue, Resealed,
+    RunningJob, SealedAt, SealedColumn, SealedValue, SecretChangeRow, Settlement, SinkRow, Store,
+    StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult, batch::Writer,
 };
 use crate::types::{Generation, JobId, JobState, Timestamp};
 
@@ -51,12 +52,18 @@ pub struct SqliteStore {
     writer: Writer<Connection>,
     readers: SqlitePool,
     names: Mutex<HashMap<(&'static str, String), i64>>,
+    refused: Refused,
     _lock: DatabaseLock,
 }
 
 impl SqliteStore {
-    fn new(writer: Writer<Connection>, readers: SqlitePool, lock: DatabaseLock) -> Self {
-        Self { writer, readers, names: Mutex::default(), _lock: lock }
+    fn new(
+        writer: Writer<Connection>,
+        readers: SqlitePool,
+        lock: DatabaseLock,
+        refused: Refused,
+    ) -> Self {
+        Self { writer, readers, names: Mutex::default(), refused, _lock: lock }
     }
 
     /// The number of an interned name; `insert` adds it, `select` finds it.
@@ -490,6 +497,65 @@ impl Store for SqliteStore {
             Arg::Int(Some(now.0)),
         ];
         self.write(sql, args).await.map(drop)
+    }
+
+    async fn erase(&self, root: JobSeq, at: Timestamp, cut: bool) -> StoreResult<Erased> {
+        let (root, at) = (Arg::Int(Some(root)), Arg::Int(Some(at.0)));
+        let mut args = vec![root.clone(); 5];
+        args.extend([at.clone(), root.clone(), at, Arg::Int(Some(i64::from(cut))), root]);
+        let rows = self.write(sql::ERASE, args).await?;
+        let count = |n: usize| rows.first().map_or(0, |row| u64::from(read::count(row, n)));
+        Ok(Erased { jobs: count(0), artifacts: count(1) })
+    }
+
+    async fn erasures(&self) -> StoreResult<Vec<ErasureRow>> {
+        let rows = self.read(sql::ERASURES.to_owned(), args![]).await?;
+        let of = |row: &SqliteRow| {
+            Ok(ErasureRow { job: read::job_id(row, 0)?, at: read::time(row, 1), cut: row.get(2) })
+        };
+        rows.iter().map(of).collect()
+    }
+
+    async fn all_cut(&self) -> StoreResult<()> {
+        self.write(sql::ALL_CUT, vec![]).await.map(drop)
+    }
+
+    async fn truncate_log(&self) -> StoreResult<bool> {
+        self.writer.truncate_log().await
+    }
+
+    async fn sealed(
+        &self,
+        column: SealedColumn,
+        begin: &[u8],
+        after: Option<SealedAt>,
+        limit: u32,
+    ) -> StoreResult<Vec<SealedValue>> {
+        let after = after.unwrap_or(SealedAt { row: i64::MIN, n: i64::MIN, name: String::new() });
+        let length = i64::try_from(begin.len()).unwrap_or(i64::MAX);
+        let args = args![
+            length,
+            begin.to_vec(),
+            after.row,
+            after.row,
+            after.n,
+            after.name,
+            i64::from(limit)
+        ];
+        let page = sealed::statements(column).page;
+        self.read(page.to_owned(), args).await?.iter().map(sealed::value).collect()
+    }
+
+    async fn reseal(&self, column: SealedColumn, values: Vec<Resealed>) -> StoreResult<u64> {
+        let (list, bytes) = sealed::encode(&values);
+        let args = vec![Arg::Text(Some(list)), Arg::Bytes(Some(bytes))];
+        let rows = self.write(sealed::statements(column).reseal, args).await?;
+        Ok(rows.len() as u64)
+    }
+
+    async fn refuse(&self, begin: &[u8]) -> StoreResult<()> {
+        self.refused.add(begin);
+        self.write(sql::BARRIER, vec![]).await.map(drop)
     }
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>> {

@@ -13,7 +13,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{SqliteStore, error, flush::Connection};
+use super::{
+    SqliteStore, error,
+    flush::{Connection, Refused},
+};
 use crate::store::{StoreError, batch::Writer};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -102,6 +105,8 @@ fn options(path: &Path, synchronous: Synchronous) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         // Only rows and sealed bytes: nothing here may call out to the file system.
         .pragma("trusted_schema", "OFF")
+        // What is deleted or moved is overwritten with zeros: tags stand there in clear.
+        .pragma("secure_delete", "ON")
         .pragma("temp_store", "MEMORY")
         .pragma("cache_size", "-8192")
         .pragma("mmap_size", "268435456")
@@ -168,8 +173,9 @@ pub async fn open(lock: DatabaseLock, synchronous: Synchronous) -> Result<Sqlite
         .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
         .await
         .map_err(wrap)?;
-    let writer = Writer::start(Connection { sqlite });
-    Ok(SqliteStore::new(writer, readers, lock))
+    let refused = Refused::default();
+    let writer = Writer::start(Connection { sqlite, refused: refused.clone() });
+    Ok(SqliteStore::new(writer, readers, lock, refused))
 }
 
 /// The file holds sealed values and names of people's jobs: for this user only.

@@ -3,6 +3,7 @@
 pub(super) const EXTEND: &str = include_str!("../sql/extend.sql");
 pub(super) const RUNNING: &str = include_str!("../sql/running.sql");
 pub(super) const JOB_COLUMNS: &str = include_str!("../sql/job_columns.sql");
+pub(super) const ERASE: &str = include_str!("../sql/erase.sql");
 pub(super) const DEPTHS: &str = include_str!("../sql/depths.sql");
 
 pub(super) const QUEUE_ID: &str = "
@@ -160,6 +161,16 @@ pub(super) const BUCKETS: &str = "
 pub(super) const DROP_BUCKETS: &str = "
     DELETE FROM budget_buckets
     WHERE budget = ? AND (boot <> ? OR wall_ms < ? - 2 * window_ms);";
+
+pub(super) const ERASURES: &str = "
+    SELECT job, at, cut FROM erasures";
+
+pub(super) const ALL_CUT: &str = "
+    UPDATE erasures SET cut = 1 WHERE cut = 0;";
+
+/// Goes through the writer and does nothing: what was asked before is stored then.
+pub(super) const BARRIER: &str = "
+    SELECT 1;";
 
 pub(super) const META: &str = "
     SELECT value FROM meta WHERE name = ?";

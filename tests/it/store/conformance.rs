@@ -13,6 +13,7 @@ mod leases;
 mod list;
 mod logins;
 mod requeue;
+mod sealed;
 mod settle;
 mod tables;
 
@@ -147,6 +148,16 @@ macro_rules! conformance {
                 result_of_each_state,
                 live_job_by_natural_key,
                 nothing_is_found_where_nothing_is,
+            ],
+            sealed: [
+                an_erased_chain_keeps_its_skeleton_alone,
+                the_key_of_an_erased_chain_is_not_forgotten,
+                erasing_again_is_no_trouble_and_leaves_others_alone,
+                what_is_live_when_it_is_erased_ends,
+                a_rekey_cuts_all_erased_chains,
+                what_is_sealed_is_gone_through_in_pages,
+                only_what_was_read_is_replaced,
+                what_is_refused_is_stored_no_more,
             ],
             concurrency: [
                 names_have_one_number,

@@ -35,9 +35,14 @@ pub struct Daemon {
 }
 
 impl Site {
+    /// An empty folder.
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
     /// A site with one Certn account whose follows are polled quickly.
     pub fn certn(base_url: &str, client_id: &str, client_secret: &str) -> Self {
-        let site = Self { folder: tempfile::tempdir().unwrap() };
+        let site = Self::new();
         site.write("client_id", client_id);
         site.write("client_secret", client_secret);
         let shipped = Registry::load(None).unwrap();
@@ -127,6 +132,11 @@ impl Site {
     /// Starts the daemon and waits for nothing.
     pub fn spawn(&self, crash_at: Option<&str>) -> Daemon {
         self.spawn_with(crash_at.map(|point| ("ATTENDANT_CRASH_AT", point)))
+    }
+
+    /// Starts the daemon with a variable more in its environment.
+    pub fn spawn_in(&self, variable: (&str, &str)) -> Daemon {
+        self.spawn_with(Some(variable))
     }
 
     fn spawn_with(&self, variable: Option<(&str, &str)>) -> Daemon {

@@ -3,6 +3,8 @@
 pub mod acme;
 pub mod daemon;
 pub mod oauth;
+pub mod oidc;
+pub mod tokens;
 
 use std::time::Duration;
 

@@ -89,7 +89,27 @@ impl OauthServer {
         self.control("throttle", &settings).await;
     }
 
-    /// `{requests: {path: n}, orders, polls: {applicant: n}, tokens}`.
+    /// Logs in; the status.
+    pub async fn login(&self) -> u16 {
+        let login = json!({ "email": EMAIL, "password": PASSWORD });
+        let url = format!("{}/api/v2/auth/jwt/", self.base_url);
+        self.http.post(url).json(&login).send().await.unwrap().status().as_u16()
+    }
+
+    /// Uses a JWT; the status.
+    pub async fn me(&self, jwt: &str) -> u16 {
+        let request = self.http.get(format!("{}/api/v2/me/", self.base_url));
+        let response = request.header("authorization", format!("JWT {jwt}")).send().await;
+        response.unwrap().status().as_u16()
+    }
+
+    /// How it answers: `{login_rate: "1/min" or null, login_status, retry_after: bool}`, each where
+    /// it is given.
+    pub async fn set(&self, settings: Value) {
+        self.control("set", &settings).await;
+    }
+
+    /// `{requests: {path: n}, orders, polls: {applicant: n}, reports: {applicant: n}, tokens}`.
     pub async fn stats(&self) -> Value {
         let url = format!("{}/_control/stats", self.base_url);
         let response = self.http.get(url).send().await.unwrap();

@@ -21,10 +21,7 @@ pub(in crate::engine) fn expiry(
 ) -> (Option<Timestamp>, bool) {
     let eval = |expr: &Option<Expr>| expr.as_ref().and_then(|expr| expr.eval(vars).ok());
     let seconds = eval(&lifetime.expires_in).and_then(|value| number(&value));
-    let at = eval(&lifetime.expires_at).and_then(|value| match &value {
-        Value::String(text) => text.parse().ok().or_else(|| number(&value).and_then(from_epoch)),
-        other => number(other).and_then(from_epoch),
-    });
+    let at = eval(&lifetime.expires_at).and_then(|value| time(&value));
     let rules: BTreeMap<u8, Option<renewal::Lifetime<'_>>> = BTreeMap::from([
         (0, seconds.map(renewal::Lifetime::ExpiresIn)),
         (1, at.map(renewal::Lifetime::At)),
@@ -36,6 +33,12 @@ pub(in crate::engine) fn expiry(
         Some((renewal::expiry(sent_at, rule)?, relative))
     });
     (told.map(|(at, _)| at), told.is_none_or(|(_, relative)| relative))
+}
+
+/// RFC 3339, or seconds since the epoch.
+pub(in crate::engine) fn time(value: &Value) -> Option<Timestamp> {
+    let written = value.as_str().and_then(|text| text.parse().ok());
+    written.or_else(|| number(value).and_then(from_epoch))
 }
 
 fn number(value: &Value) -> Option<f64> {

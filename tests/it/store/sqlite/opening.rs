@@ -144,6 +144,27 @@ async fn closing_leaves_all_in_one_file() {
     assert_eq!(fs::metadata(&log).map_or(0, |log| log.len()), 0);
 }
 
+#[tokio::test]
+async fn what_was_erased_is_in_no_file() {
+    let dir = TempDir::new().unwrap();
+    let world = reopened(&dir).await;
+    let tag = "canary-tag-7718";
+    let job = NewJob { tags: vec![tag.to_owned()], args: vec![b'#'; 9_000], ..world.job() };
+    world.add(job).await;
+    let job = world.claim_one(at(0)).await;
+    assert!(world.settle(ended(&job, JobState::Dead, at(1))).await);
+    let shows = |name: &str, what: &[u8]| {
+        let bytes = fs::read(dir.path().join(name)).unwrap();
+        bytes.windows(what.len()).any(|window| window == what)
+    };
+    assert!(shows("attendant.db-wal", tag.as_bytes()) && shows("attendant.db-wal", b"######"));
+    world.store.erase(job.seq, at(2), true).await.unwrap();
+    assert!(world.store.truncate_log().await.unwrap());
+    for name in ["attendant.db", "attendant.db-wal"] {
+        assert!(!shows(name, tag.as_bytes()) && !shows(name, b"######"), "{name}");
+    }
+}
+
 async fn reopened(dir: &TempDir) -> World {
     let store: Arc<dyn Store> = Arc::new(open_in(dir.path(), Synchronous::Full).await);
     World::over((store, Box::new(()))).await

@@ -1,0 +1,263 @@
+//! `rotate`: a value is created, verified, published, and revoked once its successor has been in
+//! use for the overlap. Never ends. [`rotation`] decides each step; here it is made.
+
+mod create;
+mod list;
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Outcome, PERSON,
+    exchange::{self, Trouble, UNKNOWN_LIFE, failed, trouble, waits},
+    revoke::{Halt, Revoking, gated, send},
+};
+use crate::{
+    crash,
+    credentials::cell::{Cell, Failure, rotating::Plan, rotation::Rotation},
+    definition::{DEFAULT_MAX_BODY, RequestTemplate, Rotate},
+    engine::{
+        answer::Answered,
+        catalog::Account,
+        sender::{Ask, Sender, Stopped},
+    },
+    outbound::Manner,
+    policy::{
+        backoff,
+        classify::Verdict,
+        codes::Code,
+        rotation::{self, Step},
+        settle::AttemptEnd,
+    },
+    telemetry::events::{Event, Name, emit},
+    types::{Generation, Timestamp},
+};
+
+/// An attempt ends after so many steps, whatever is left to do: a bound that none reaches.
+const MOST_STEPS: usize = 64;
+
+/// One attempt at keeping a rotated credential.
+#[derive(Debug)]
+pub struct Rotating<'a> {
+    pub sender: Sender<'a>,
+    pub account: &'a Arc<Account>,
+    pub cell: &'a Cell,
+    pub rotate: &'a Rotate,
+    pub timeout: Duration,
+}
+
+impl<'a> Rotating<'a> {
+    pub async fn attempt(&mut self) -> Outcome {
+        self.sender.secret_args.extend(self.cell.values());
+        let engine = self.sender.engine;
+        let mut last: Option<Trouble> = None;
+        for _ in 0..MOST_STEPS {
+            if engine.is_draining() || self.sender.stop.is_cancelled() {
+                return Outcome::of(AttemptEnd::Released);
+            }
+            let now = engine.clock.wall();
+            let step = rotation::next(now, &self.cell.facts(now, self.rotate.list.is_some()));
+            if let Step::Wait(at) = step {
+                return last.map_or_else(
+                    || Outcome::of(AttemptEnd::Snooze { at }),
+                    |trouble| failed(trouble.code, &trouble.words, Some(at)),
+                );
+            }
+            match self.make(step, now).await {
+                Ok(()) => {}
+                Err(Halt::Released) => return Outcome::of(AttemptEnd::Released),
+                Err(Halt::Waits(words)) => return waits(words, engine.clock.wall()),
+                Err(Halt::Trouble(trouble)) if trouble.gate => {
+                    return gated(&trouble, engine.clock.wall());
+                }
+                // The store is in trouble, or there is nothing to send with: nothing else goes on.
+                Err(Halt::Trouble(trouble))
+                    if matches!(trouble.code, Code::Internal | Code::Held) =>
+                {
+                    return failed(trouble.code, &trouble.words, trouble.not_before);
+                }
+                Err(Halt::Trouble(trouble)) => last = Some(trouble),
+            }
+        }
+        Outcome::of(AttemptEnd::Snooze { at: engine.clock.wall() })
+    }
+
+    async fn make(&mut self, step: Step, now: Timestamp) -> Result<(), Halt> {
+        match step {
+            Step::Revoke(index) => self.revoke(index).await,
+            Step::Drop => self.record(now, |rotation| rotation.candidate = None).await,
+            Step::Create => self.create(now).await,
+            Step::Reconcile => self.reconcile(now).await,
+            Step::Verify => self.verify(now).await,
+            Step::Publish { verified } => self.publish(verified).await,
+            Step::Wait(_) => Ok(()),
+        }
+    }
+
+    async fn revoke(&mut self, index: usize) -> Result<(), Halt> {
+        let Some(request) = &self.rotate.revoke else {
+            // The definition had a `revoke` when it was planned, and has none any more.
+            let now = self.sender.engine.clock.wall();
+            let leave = |rotation: &mut Rotation| {
+                rotation.retired.iter_mut().for_each(|one| one.revoke_at = None);
+            };
+            return self.record(now, leave).await;
+        };
+        let (account, cell, timeout) = (self.account, self.cell, self.timeout);
+        let auth = self.rotate.auth.as_ref();
+        Revoking { account, cell, request, auth, timeout }.one(&mut self.sender, index).await
+    }
+
+    async fn verify(&mut self, now: Timestamp) -> Result<(), Halt> {
+        let (Some(list), Some(candidate)) = (&self.rotate.list, self.cell.rotation().candidate)
+        else {
+            return Ok(());
+        };
+        let stopped = match self.list(list).await {
+            Ok(listed) => {
+                self.note_orphans(&listed, now).await?;
+                let mark = Cell::mark(&self.sender.engine.vault, &candidate.value);
+                if listed.iter().any(|one| one.entry.mark == mark) {
+                    crash::point("rotation_verified");
+                    return self.publish(true).await;
+                }
+                let words = "the provider's list does not show the value that was created";
+                let verdict = Verdict::RetryFew { code: Code::Unsuccessful };
+                Stopped::Verdict { verdict, words: words.to_owned() }
+            }
+            Err(stopped @ (Stopped::Asked | Stopped::LostClaim)) => {
+                return self.stop(stopped).await;
+            }
+            Err(stopped) => stopped,
+        };
+        let failed = |rotation: &mut Rotation| {
+            if let Some(candidate) = &mut rotation.candidate {
+                candidate.verify_failures = candidate.verify_failures.saturating_add(1);
+            }
+        };
+        self.record(now, failed).await?;
+        self.stop(stopped).await
+    }
+
+    /// Puts the candidate into use, and the value before it out of use. Durable first; then those
+    /// are told who wait for it.
+    async fn publish(&mut self, verified: bool) -> Result<(), Halt> {
+        let engine = self.sender.engine;
+        let now = engine.clock.wall();
+        let Some(candidate) = self.cell.rotation().candidate else { return Ok(()) };
+        let renew_at = candidate
+            .life()
+            .map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(rand::random()));
+        let plan = Plan {
+            renew_at,
+            overlap: self.account.overlap.unwrap_or(self.rotate.overlap),
+            revocable: self.rotate.revoke.is_some(),
+        };
+        let published =
+            self.cell.publish(&*engine.store, &engine.vault, &engine.clock, plan).await?;
+        let Some(published) = published else { return Ok(()) };
+        crash::point("rotation_published");
+        let detail = (!verified).then_some(
+            "published although the provider's list does not show it: there is nothing else to use",
+        );
+        emit(
+            Name::CredentialPublished,
+            &Event {
+                generation: Some(Generation(published.generation)),
+                next_run_at: Some(renew_at),
+                outcome: Some(if verified { "verified" } else { "unverified" }),
+                detail,
+                ..self.event()
+            },
+        );
+        engine.handed_over(self.cell);
+        engine.wake.ready(self.account.queue);
+        engine.wake_dependents(self.account, &self.cell.name).await?;
+        Ok(())
+    }
+
+    fn ask<'r>(&self, request: &'r RequestTemplate) -> Ask<'r>
+    where
+        'a: 'r,
+    {
+        Ask {
+            request,
+            auth: self.rotate.auth.as_ref(),
+            success: None,
+            retry_when: None,
+            retry_after: None,
+            refused_when: None,
+            maybe_refused_when: None,
+            status: None,
+            secret_answer: true,
+            raw: false,
+            repeat_never: false,
+            own_intent: false,
+            follow: false,
+            manner: Manner {
+                timeout: self.timeout,
+                max_body: DEFAULT_MAX_BODY,
+                basic: self.account.provider.basic_encoding,
+                fresh_connection: false,
+            },
+        }
+    }
+
+    async fn record(
+        &self,
+        now: Timestamp,
+        change: impl FnOnce(&mut Rotation) + Send,
+    ) -> Result<(), Halt> {
+        let engine = self.sender.engine;
+        Ok(self.cell.rotate(&*engine.store, &engine.vault, now, change).await?)
+    }
+
+    async fn send(&mut self, ask: Ask<'_>) -> Result<Answered, Stopped> {
+        let vars = self.sender.engine.vars(self.account);
+        send(&mut self.sender, self.cell, ask, &vars).await
+    }
+
+    async fn stop<T>(&self, stopped: Stopped) -> Result<T, Halt> {
+        let now = self.sender.engine.clock.wall();
+        match stopped {
+            Stopped::Asked | Stopped::LostClaim => Err(Halt::Released),
+            Stopped::Waits(words) => Err(Halt::Waits(words)),
+            Stopped::Credential(other) => {
+                // Looked at again soon: a person may have mended it.
+                let soon = now.plus(PERSON);
+                let not_before = Some(other.retry_at.map_or(soon, |at| at.min(soon)));
+                self.give_up(Trouble { not_before, ..Trouble::new(Code::Held, other.detail) }).await
+            }
+            stopped => self.give_up(trouble(stopped, now)).await,
+        }
+    }
+
+    /// What was to bring a successor failed: when it is tried again is recorded and told.
+    async fn give_up<T>(&self, mut trouble: Trouble) -> Result<T, Halt> {
+        let engine = self.sender.engine;
+        let now = engine.clock.wall();
+        let errors = self.cell.errors().saturating_add(1);
+        let retry_at = backoff::renewal_retry(now, self.cell.life(), errors, rand::random());
+        let retry_at = trouble.not_before.map_or(retry_at, |at| at.max(retry_at));
+        let failure = Failure {
+            now,
+            code: trouble.code,
+            words: &trouble.words,
+            retry_at: Some(retry_at),
+            secrets: self.account.fingerprint,
+        };
+        self.cell.fail(&*engine.store, &engine.vault, failure).await?;
+        exchange::tell(self.cell, &trouble, retry_at);
+        // Jobs that need it are claimed again when it is next tried.
+        engine.wake.ready(self.account.queue);
+        trouble.not_before = Some(retry_at);
+        Err(Halt::Trouble(trouble))
+    }
+
+    fn event(&self) -> Event<'a> {
+        Event {
+            account: Some(&self.account.name),
+            credential: Some(&self.cell.name),
+            ..Event::default()
+        }
+    }
+}
