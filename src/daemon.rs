@@ -27,10 +27,11 @@ use crate::{
         attempt::Attempts,
         backend::run_worker,
         catalog::Catalog,
-        dispatcher::{Dispatcher, RENEWAL_SLOTS},
+        dispatcher::{Dispatcher, LOCAL_SLOTS, RENEWAL_SLOTS},
         plan::{self, Visibility},
         reaper,
         running::Stop,
+        sinks,
     },
     outbound::Outbound,
     policy::backoff::Backoff,
@@ -189,6 +190,7 @@ struct Daemon {
     dispatcher: JoinHandle<()>,
     worker: JoinHandle<Result<(), String>>,
     reaper: JoinHandle<()>,
+    sinks: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -196,7 +198,7 @@ impl Daemon {
         let reclaimed = reaper::reclaim_all(&engine).await?;
         engine.depths().await?;
         let listener = listen(socket).await?;
-        let slots = engine.settings.concurrency + RENEWAL_SLOTS;
+        let slots = engine.settings.concurrency + RENEWAL_SLOTS + LOCAL_SLOTS;
         let (jobs, claimed) = mpsc::channel(slots);
         let dispatcher = Dispatcher::new(Arc::clone(&engine), jobs).await?;
         let stop_api = CancellationToken::new();
@@ -212,6 +214,7 @@ impl Daemon {
             dispatcher: tokio::spawn(dispatcher.run()),
             worker: tokio::spawn(run_worker(name, claimed, attempts)),
             reaper: tokio::spawn(reaper::run(Arc::clone(&engine))),
+            sinks: tokio::spawn(sinks::run(Arc::clone(&engine))),
             socket: socket.to_owned(),
             engine,
             stop_api,
@@ -227,6 +230,7 @@ impl Daemon {
             _ = &mut self.dispatcher => "dispatcher",
             _ = &mut self.worker => "worker",
             _ = &mut self.reaper => "reaper",
+            _ = &mut self.sinks => "writer of sinks",
             _ = &mut self.api => "API",
         }
     }
@@ -259,6 +263,7 @@ impl Daemon {
         self.dispatcher.abort();
         self.worker.abort();
         self.reaper.abort();
+        self.sinks.abort();
         engine.store.close().await;
         // Whoever comes next makes its own.
         let _ = std::fs::remove_file(&self.socket);

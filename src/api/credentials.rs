@@ -17,6 +17,8 @@ use super::{
 };
 use crate::{
     credentials::{cell::Cell, view::CredentialView},
+    engine::sinks::view::SinkView,
+    store::StoreResult,
     types::Timestamp,
 };
 
@@ -30,23 +32,30 @@ struct List {
     credentials: Vec<Shown>,
 }
 
-pub async fn list(State(api): State<Arc<Api>>, _: NoParams) -> Response {
-    let credentials = api.engine.credentials.all().iter().map(|cell| shown(&api, cell)).collect();
-    json::ok(&List { credentials })
+pub async fn list(State(api): State<Arc<Api>>, _: NoParams) -> Result<Response, Problem> {
+    let mut credentials = vec![];
+    for cell in api.engine.credentials.all() {
+        credentials.push(shown(&api, &cell).await?);
+    }
+    Ok(json::ok(&List { credentials }))
 }
 
-/// A credential with what its account's people should know.
+/// A credential with where its value goes, and what its account's people should know.
 #[derive(Serialize)]
 struct Shown {
     #[serde(flatten)]
     view: CredentialView,
+    sinks: Vec<SinkView>,
     notices: Vec<String>,
 }
 
-fn shown(api: &Api, cell: &Cell) -> Shown {
-    let view = cell.view(api.engine.clock.wall());
+async fn shown(api: &Api, cell: &Cell) -> StoreResult<Shown> {
     let changed = api.engine.changes.of(cell.queue);
-    Shown { view, notices: changed.iter().map(|one| one.advice(&cell.account)).collect() }
+    Ok(Shown {
+        view: cell.view(api.engine.clock.wall()),
+        sinks: api.engine.sinks_of(cell.queue, &cell.name).await?,
+        notices: changed.iter().map(|one| one.advice(&cell.account)).collect(),
+    })
 }
 
 pub async fn get(
@@ -54,12 +63,17 @@ pub async fn get(
     Named((account, name)): Named<(String, String)>,
     _: NoParams,
 ) -> Result<Response, Problem> {
-    view(&api, &account, &name, StatusCode::OK)
+    view(&api, &account, &name, StatusCode::OK).await
 }
 
-fn view(api: &Api, account: &str, name: &str, status: StatusCode) -> Result<Response, Problem> {
+async fn view(
+    api: &Api,
+    account: &str,
+    name: &str,
+    status: StatusCode,
+) -> Result<Response, Problem> {
     let cell = api.engine.cell(account, name).map_err(|no| api.refusal(no))?;
-    Ok(json::answer(status, &shown(api, &cell)))
+    Ok(json::answer(status, &shown(api, &cell).await?))
 }
 
 /// A value in clear.
@@ -125,5 +139,5 @@ pub async fn renew(
     _: NoParams,
 ) -> Result<Response, Problem> {
     api.engine.renew(&account, &name).await.map_err(|no| api.refusal(no))?;
-    view(&api, &account, &name, StatusCode::ACCEPTED)
+    view(&api, &account, &name, StatusCode::ACCEPTED).await
 }

@@ -33,6 +33,7 @@ pub async fn ready(State(api): State<Arc<Api>>, _: NoParams) -> Response {
     let mut reasons = daemon(&api);
     reasons.extend(credentials(&api.engine, now));
     reasons.extend(queues(&api.engine, now));
+    reasons.extend(sinks(&api.engine).await);
     if reasons.is_empty() {
         return json::ok(&json!({ "status": "ready" }));
     }
@@ -67,6 +68,13 @@ fn credentials(engine: &Engine, now: Timestamp) -> Vec<Reason> {
         Some(Reason { code, detail, account: Some(view.account.clone()) })
     };
     engine.credentials.all().iter().filter_map(|cell| unusable(&cell.view(now))).collect()
+}
+
+async fn sinks(engine: &Engine) -> Vec<Reason> {
+    let troubles = engine.sink_troubles().await.into_iter();
+    troubles
+        .map(|(code, account, detail)| Reason { code, detail, account: Some(account) })
+        .collect()
 }
 
 /// A pause is somebody's wish and Retry-After a provider's: neither makes the daemon unready.

@@ -16,7 +16,7 @@ use crate::{
     definition::{ArgsSchema, Kind},
     engine::{
         Engine,
-        catalog::{Catalog, KindRef},
+        catalog::{Catalog, KindRef, ON_CHANGE},
         enqueue::Prepared,
         gates::Hold,
         holds::{class_of, shown_priority},
@@ -68,6 +68,8 @@ struct Args<'a> {
 #[derive(Debug, Clone, Copy)]
 enum Shown<'a> {
     NotSecret(&'a ArgsSchema),
+    /// The daemon's own: ids and names.
+    Everything,
     /// The kind is no longer defined: nobody knows which of its arguments are secret.
     Nothing,
 }
@@ -76,6 +78,7 @@ impl Shown<'_> {
     fn hides(self, name: &str) -> bool {
         match self {
             Self::NotSecret(schema) => schema.get(name).is_none_or(|arg| arg.secret),
+            Self::Everything => false,
             Self::Nothing => true,
         }
     }
@@ -196,7 +199,11 @@ impl OpenJob {
     #[must_use]
     pub fn view(&self) -> JobView<'_> {
         let row = &self.row;
-        let shown = self.kind.as_ref().map_or(Shown::Nothing, |kind| Shown::NotSecret(&kind.args));
+        let shown = match &self.kind {
+            Some(kind) => Shown::NotSecret(&kind.args),
+            None if row.kind == ON_CHANGE => Shown::Everything,
+            None => Shown::Nothing,
+        };
         let payload = self.payload.as_ref();
         JobView {
             id: row.id,
@@ -235,7 +242,7 @@ pub(super) fn is_secret(kind: Option<&Kind>) -> bool {
 pub(super) fn kind_of(catalog: &Catalog, name: &str) -> Option<Arc<Kind>> {
     match catalog.kind(catalog.kind_id(name)?)? {
         KindRef::Job(_, kind) => Some(Arc::clone(kind)),
-        KindRef::Renewal(..) => None,
+        KindRef::Renewal(..) | KindRef::OnChange => None,
     }
 }
 

@@ -167,7 +167,34 @@ fn shown(one: &Value, now: Timestamp) -> String {
         let error = fields::reason(one, "last_error.code", "last_error.message");
         table.row(["last error".to_owned(), format!("{error}, {}", at("last_error.at"))]);
     }
+    let sinks = fields::list(one, "sinks");
+    for sink in sinks {
+        table.row(["sink".to_owned(), sink_line(sink, now)]);
+    }
     table.render()
+}
+
+/// `FILE: written, generation 3, 2026-…; its command: completed`.
+fn sink_line(sink: &Value, now: Timestamp) -> String {
+    let mut parts =
+        vec![format!("{}: {}", fields::cell(sink, "file"), fields::cell(sink, "state"))];
+    if fields::at(sink, "generation").is_some() {
+        let at = fields::time(sink, "at").map(|at| times::full(at, now)).unwrap_or_default();
+        let has = if fields::text(sink, "state") == "written" { "" } else { "last " };
+        parts.push(format!(", {has}generation {}, {at}", fields::cell(sink, "generation")));
+    }
+    if fields::at(sink, "last_error").is_some() {
+        parts.push(format!("; {}", fields::text(sink, "last_error.message")));
+    }
+    if fields::at(sink, "command").is_some() {
+        parts.push(format!("; its command: {}", fields::cell(sink, "command.state")));
+    }
+    if fields::number(sink, "command.errors") > 0 {
+        let id = fields::cell(sink, "command.job_id");
+        let code = fields::cell(sink, "command.last_error");
+        parts.push(format!(" after {code}, see `attendant jobs show {id}`"));
+    }
+    parts.concat()
 }
 
 fn retired(old: &Value, now: Timestamp) -> String {
@@ -332,6 +359,35 @@ mod tests {
                      ipseity/refresh_token";
         assert_eq!(several, Err((Exit::Usage, words.to_owned())));
         assert_eq!(only(&all, "x").map_err(|failure| failure.exit()), Err(Exit::NotSo));
+    }
+
+    #[test]
+    fn sinks_show_what_they_have_and_what_is_wrong() {
+        let now = Timestamp(1_790_000_060_000);
+        let one = json!({
+            "account": "gate", "name": "t", "state": "fresh", "generation": 4, "errors": 0,
+            "last_error": null,
+            "sinks": [
+                {"file": "/run/a", "state": "written", "generation": 4,
+                 "at": "2026-09-21T14:13:20.000Z", "last_error": null,
+                 "command": {"job_id": "7", "state": "queued", "errors": 2,
+                             "last_error": "command_failed"}},
+                {"file": "/run/b", "state": "failing", "generation": 3,
+                 "at": "2026-09-21T14:13:20.000Z", "command": null,
+                 "last_error": {"code": "sink_failed", "message": "no room", "at": null}},
+                {"file": "/run/c", "state": "waiting", "generation": null, "at": null,
+                 "last_error": null, "command": null},
+            ],
+        });
+        let text = shown(&one, now);
+        for line in [
+            "sink        /run/a: written, generation 4, 2026-09-21T14:13:20Z (1m ago); its command: \
+             queued after command_failed, see `attendant jobs show 7`\n",
+            "sink        /run/b: failing, last generation 3, 2026-09-21T14:13:20Z (1m ago); no room\n",
+            "sink        /run/c: waiting\n",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in\n{text}");
+        }
     }
 
     #[test]

@@ -155,7 +155,7 @@ fn headed(heading: &str, table: &Table, rows: usize) -> String {
     if rows == 0 { String::new() } else { format!("\n{heading}:\n{}", table.indented("  ")) }
 }
 
-/// What is wrong with the daemon itself. Credentials, breakers and changed APIs are told with their
+/// What is wrong with the daemon itself and with sinks. Credentials, breakers and changed APIs are told with their
 /// own facts.
 fn not_ready(reason: &Value) -> Option<Concern> {
     let code = fields::text(reason, "code");
@@ -165,7 +165,10 @@ fn not_ready(reason: &Value) -> Option<Concern> {
     }
     Some(Concern {
         needs_person: code != "draining",
-        subject: "daemon".to_owned(),
+        subject: match fields::text(reason, "account") {
+            account if account.is_empty() => "daemon".to_owned(),
+            account => account,
+        },
         detail: fields::text(reason, "detail"),
         advice: String::new(),
         code,

@@ -50,6 +50,9 @@ words! {
 /// What a sink writes where no `template` is given.
 pub const DEFAULT_TEMPLATE: &str = "{{ value }}";
 
+/// How long `on_change` may take where no `timeout` is given.
+pub const DEFAULT_ON_CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// `[[accounts.<name>.sinks]]`: a file that a fresh value is written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sink {
@@ -58,13 +61,17 @@ pub struct Sink {
     pub file: PathBuf,
     /// Permission bits; default 0600.
     pub mode: u32,
+    /// Name or number; default: the daemon's own user. Only root can give files away.
+    pub owner: Option<String>,
     /// Name or number.
     pub group: Option<String>,
-    /// minijinja source; its syntax has been checked.
+    /// minijinja source; it has been rendered once with made-up values.
     pub template: String,
     pub on_expire: OnExpire,
     /// Program and arguments, run after the file has changed; empty for none.
     pub on_change: Vec<String>,
+    /// How long that program may run; default [`DEFAULT_ON_CHANGE_TIMEOUT`].
+    pub timeout: Duration,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -89,10 +96,13 @@ struct RawSink {
     credential: Option<String>,
     file: Option<PathBuf>,
     mode: Option<String>,
+    owner: Option<String>,
     group: Option<String>,
     template: Option<String>,
     on_expire: Option<OnExpire>,
     on_change: Vec<String>,
+    #[serde(deserialize_with = "grammar::de_duration_option")]
+    timeout: Option<Duration>,
 }
 
 pub(super) fn build(
@@ -165,18 +175,30 @@ fn sink(key: &str, raw: RawSink, check: &mut Check) -> Option<Sink> {
     if raw.on_change.first().is_some_and(|program| !program.starts_with('/')) {
         check.wrong(&format!("{key}.on_change"), "the program must be an absolute path");
     }
+    let timeout = raw.timeout.unwrap_or(DEFAULT_ON_CHANGE_TIMEOUT);
+    if raw.timeout.is_some() && raw.on_change.is_empty() {
+        check.wrong(&format!("{key}.timeout"), "limits `on_change`, which is not there");
+    } else if !(Duration::from_millis(100)..=Duration::from_hours(1)).contains(&timeout) {
+        check.wrong(&format!("{key}.timeout"), "must be from 100ms to 1h");
+    }
     let mode = raw.mode.map_or(Ok(0o600), |text| grammar::mode_from(&text)).ok()?;
     if mode & 0o007 != 0 {
         check.warn(&format!("{key}.mode"), "lets every user of this machine at the credential");
     }
+    let file = check.path(&format!("{key}.file"), &raw.file?);
+    if file.file_name().is_none() {
+        check.wrong(&format!("{key}.file"), "does not end in the name of a file");
+    }
     Some(Sink {
         credential: raw.credential?,
-        file: check.path(&format!("{key}.file"), &raw.file?),
+        file,
         mode,
+        owner: raw.owner,
         group: raw.group,
         template: raw.template.unwrap_or_else(|| DEFAULT_TEMPLATE.into()),
         on_expire: raw.on_expire.unwrap_or(OnExpire::Keep),
         on_change: raw.on_change,
+        timeout,
     })
 }
 

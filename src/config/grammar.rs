@@ -196,13 +196,6 @@ pub(super) fn cron(text: &str) -> Result<(), String> {
     }
 }
 
-pub(super) fn template(text: &str) -> Result<(), String> {
-    minijinja::Environment::new()
-        .template_from_str(text)
-        .map(drop)
-        .map_err(|error| format!("is not a template: {error}"))
-}
-
 pub(super) fn log_filter(text: &str) -> Result<(), String> {
     tracing_subscriber::EnvFilter::builder()
         .parse(text)

@@ -31,7 +31,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use account::{Account, DEFAULT_TEMPLATE, OnExpire, Sink};
+pub use account::{Account, DEFAULT_ON_CHANGE_TIMEOUT, DEFAULT_TEMPLATE, OnExpire, Sink};
 pub use api::{Access, Allow, Api, Peer, Right, Token, TokenDigest};
 pub use database::{Database, DatabaseUrl, KeySource, Synchronous};
 pub use places::client_socket;

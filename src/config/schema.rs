@@ -8,7 +8,7 @@ use super::{
     sections::{LogFormat, Misfire},
     shape::Shape::{self, Any, Date, Flag, Integer, List, Named, Object, Source, Table, Text},
 };
-use crate::policy::limit::Limit;
+use crate::{credentials::sink, policy::limit::Limit};
 
 /// The whole file.
 pub(super) const ROOT: Shape = Table(&[
@@ -101,10 +101,12 @@ const SINK: Fields = &[
     ("credential", NAME),
     ("file", Text(grammar::path)),
     ("mode", Text(grammar::mode)),
+    ("owner", Text(grammar::nonempty)),
     ("group", Text(grammar::nonempty)),
-    ("template", Text(grammar::template)),
+    ("template", Text(sink::check_template)),
     ("on_expire", Text(grammar::parses::<OnExpire>)),
     ("on_change", List(&Text(grammar::nonempty))),
+    ("timeout", DURATION),
 ];
 
 const SCHEDULE: Fields = &[

@@ -205,6 +205,16 @@ impl Cell {
         self.state().refresh_token.clone()
     }
 
+    /// All that is secret here, in use, to come or retired: for redaction.
+    #[must_use]
+    pub fn all_secrets(&self) -> Vec<SecretString> {
+        let state = self.state();
+        let rotation = &state.rotation;
+        let candidate = rotation.candidate.iter().map(|one| &one.value);
+        let rotated = candidate.chain(rotation.retired.iter().map(|one| &one.value));
+        state.value.iter().chain(&state.refresh_token).chain(rotated).cloned().collect()
+    }
+
     /// Tells when renewals end.
     #[must_use]
     pub fn ends(&self) -> watch::Receiver<u64> {

@@ -6,5 +6,6 @@ pub mod changes;
 pub mod guard;
 mod keyring;
 pub mod seal;
+pub mod sink;
 pub mod vault;
 pub mod view;

@@ -24,7 +24,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 type Formatter = fn(&mut Output<'_>, &mut State<'_, '_>, &Value) -> Result<(), Error>;
 
 /// Values are written as they are.
-pub(super) static TEXT: LazyLock<Environment<'static>> = LazyLock::new(|| environment(write_text));
+pub(crate) static TEXT: LazyLock<Environment<'static>> = LazyLock::new(|| environment(write_text));
 
 /// Each value is written as (a part of) one path segment.
 pub(super) static PATH: LazyLock<Environment<'static>> =

@@ -68,6 +68,7 @@ pub use credential::{
     Asked, CredentialShape, CredentialSpec, DEFAULT_OVERLAP, Exchange, Lifetime, Need, Rotate,
     Source, TokenList, Way,
 };
+pub(crate) use engine::TEXT as PLAIN_TEXT;
 pub use expr::{EvalError, Expr, RenderError, Template, Trouble};
 pub use kind::{
     DEFAULT_MAX_BODY, DEFAULT_MAX_DOWNLOAD, DEFAULT_MAX_ERRORS, Kind, Pages, Reconcile, Repeat,

@@ -24,6 +24,7 @@ use super::{
     sender::Sender,
     settling::Settling,
     shapes::{Outcome, Run, exchange::Renewal, revoke::Revoking, rotate::Rotating},
+    sinks::command,
 };
 use crate::{
     crash,
@@ -110,6 +111,10 @@ fn panicked(intent: &AtomicBool) -> Outcome {
 async fn attempt(outside: &Outside<'_>, permit: Option<Taken>) -> (Outcome, Option<Taken>) {
     let Outside { engine, job, .. } = outside;
     let catalog = engine.catalog();
+    if job.queue == catalog.local() {
+        let outcome = command::attempt(engine, job, outside.stop).await;
+        return (stopped_by(engine, job, outcome), permit);
+    }
     match Opened::new(engine, &catalog, job) {
         Ok(opened) => {
             let (outcome, unused) = opened.run(outside, permit).await;
@@ -165,7 +170,7 @@ impl<'a> Opened<'a> {
         let what = match catalog.kind(job.kind) {
             Some(KindRef::Job(_, kind)) => What::Job(kind),
             Some(KindRef::Renewal(provider, name)) => What::Renewal(provider, name),
-            None => {
+            Some(KindRef::OnChange) | None => {
                 let words = "no definition has this kind any more: put it back and `jobs retry`";
                 return Err(Box::new(Outcome::failed(Code::Definition, Retry::Never, words)));
             }
@@ -335,7 +340,8 @@ async fn run_exchange(mut renewal: Renewal<'_>) -> (Outcome, Option<Taken>) {
     (outcome.not_after(next), renewal.sender.permit)
 }
 
-fn open(engine: &Engine, job: &ClaimedJob) -> Result<Payload, Box<Outcome>> {
+/// A claimed job's arguments in clear.
+pub(super) fn open(engine: &Engine, job: &ClaimedJob) -> Result<Payload, Box<Outcome>> {
     let Some(salt) = &job.salt else {
         let words = "its data was erased";
         return Err(Box::new(Outcome::failed(Code::Definition, Retry::Never, words)));

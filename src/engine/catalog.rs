@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::plan::Plan;
 use crate::{
+    config::Sink,
     credentials::{changes::Owner, vault::Vault},
     definition::{Kind, Provider, Registry, Vars},
     diagnostic::Diagnostic,
@@ -36,9 +37,16 @@ pub struct Account {
     /// Of all secrets: changes when one of them does.
     pub fingerprint: Hash16,
     pub overlap: Option<Duration>,
+    pub sinks: Vec<Sink>,
     /// The credentials that none of its jobs can do without.
     pub blocking: BTreeSet<String>,
 }
+
+/// The queue of the daemon's own jobs, which no account can be named like: what holds an account
+/// does not hold them.
+pub const LOCAL: &str = "@local";
+/// The kind of a sink's command.
+pub const ON_CHANGE: &str = "attendant.on_change";
 
 impl Account {
     #[must_use]
@@ -59,6 +67,8 @@ pub enum KindRef {
     Job(Arc<Provider>, Arc<Kind>),
     /// The renewal of a credential, by the credential's name.
     Renewal(Arc<Provider>, String),
+    /// The command of a sink; in the queue [`LOCAL`].
+    OnChange,
 }
 
 impl KindRef {
@@ -68,6 +78,7 @@ impl KindRef {
         match self {
             Self::Job(_, kind) => kind.name.clone(),
             Self::Renewal(provider, credential) => format!("{}.{credential}", provider.name),
+            Self::OnChange => ON_CHANGE.to_owned(),
         }
     }
 }
@@ -80,6 +91,7 @@ pub struct Catalog {
     queues: HashMap<QueueId, Arc<Account>>,
     kinds: HashMap<KindId, KindRef>,
     kind_ids: HashMap<String, KindId>,
+    local: QueueId,
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -92,6 +104,7 @@ impl Catalog {
             queues: HashMap::new(),
             kinds: HashMap::new(),
             kind_ids: HashMap::new(),
+            local: store.queue_id(LOCAL).await?,
             warnings: plan.warnings,
         };
         for draft in plan.drafts {
@@ -109,6 +122,8 @@ impl Catalog {
                 refs.push(KindRef::Renewal(Arc::clone(provider), name.clone()));
             }
         }
+        // Last: no definition can take its name.
+        refs.push(KindRef::OnChange);
         for one in refs {
             let name = one.name();
             let id = store.kind_id(&name).await?;
@@ -126,6 +141,12 @@ impl Catalog {
     #[must_use]
     pub fn by_queue(&self, queue: QueueId) -> Option<&Arc<Account>> {
         self.queues.get(&queue)
+    }
+
+    /// The queue of the daemon's own jobs.
+    #[must_use]
+    pub const fn local(&self) -> QueueId {
+        self.local
     }
 
     #[must_use]

@@ -30,6 +30,9 @@ use crate::{
 /// Slots beyond the concurrency, for renewals alone: whoever waits for a credential must not keep
 /// it from coming.
 pub const RENEWAL_SLOTS: usize = 4;
+/// Slots for the daemon's own jobs, the commands of sinks: no call waits for them, nor they for
+/// calls. A sink runs one command at a time, so this is how many sinks may be slow at once.
+pub const LOCAL_SLOTS: usize = 64;
 /// Future jobs made ready in one round.
 const PROMOTE: u32 = 500;
 /// Queues looked at in one round.
@@ -61,7 +64,9 @@ enum Hot {
 
 /// One queue's part in a round.
 struct Planned {
-    account: Arc<Account>,
+    queue: QueueId,
+    /// `None` for the daemon's own queue, which nothing limits but its slots.
+    account: Option<Arc<Account>>,
     allowances: Vec<Allowance>,
     taken: Option<Taken>,
     most: u32,
@@ -181,8 +186,11 @@ impl Dispatcher {
     }
 
     fn free_slots(&self) -> usize {
+        let local = self.engine.catalog().local();
         let inbox = self.engine.wake.lock();
-        self.engine.settings.concurrency.saturating_sub(inbox.in_flight.total)
+        let own = inbox.in_flight.queues.get(&local).copied().unwrap_or(0);
+        let others = inbox.in_flight.total.saturating_sub(own);
+        self.engine.settings.concurrency.saturating_sub(others)
     }
 
     /// Each hot queue's allowance, beginning after the one that was last in the round before.
@@ -198,6 +206,13 @@ impl Dispatcher {
         let mut free = self.free_slots();
         let mut planned = vec![];
         for queue in queues {
+            if queue == self.engine.catalog().local() {
+                match self.plan_local(queue) {
+                    Some(one) => planned.push(one),
+                    None => drop(self.hot.insert(queue, Hot::ForSlot)),
+                }
+                continue;
+            }
             let Some(account) = self.engine.catalog().by_queue(queue).cloned() else {
                 // Its account is not configured any more; a reload makes it hot again.
                 self.hot.remove(&queue);
@@ -215,6 +230,23 @@ impl Dispatcher {
             }
         }
         planned
+    }
+
+    /// The daemon's own jobs need no budget, gate or credential.
+    fn plan_local(&self, queue: QueueId) -> Option<Planned> {
+        let inbox = self.engine.wake.lock();
+        let own = inbox.in_flight.queues.get(&queue).copied().unwrap_or(0);
+        let most = u32::try_from(LOCAL_SLOTS.saturating_sub(own)).unwrap_or(0);
+        (most > 0).then(|| Planned {
+            queue,
+            account: None,
+            allowances: vec![Allowance { queue, count: most, max_priority: LAST }],
+            taken: None,
+            most,
+            whole: true,
+            short: false,
+            probe: false,
+        })
     }
 
     /// What one queue may start, or what it waits for.
@@ -267,7 +299,8 @@ impl Dispatcher {
             }
             None => return Err(waits_for(engine, account, None, now)),
         };
-        Ok(Planned { account: Arc::clone(account), allowances, taken, most, whole, short, probe })
+        let account = Some(Arc::clone(account));
+        Ok(Planned { queue, account, allowances, taken, most, whole, short, probe })
     }
 
     /// One account may hold three quarters of the slots while there are others: a provider that
@@ -287,11 +320,11 @@ impl Dispatcher {
             by_queue.entry(job.queue).or_default().push(job);
         }
         for one in planned {
-            let mut jobs = by_queue.remove(&one.account.queue).unwrap_or_default();
+            let mut jobs = by_queue.remove(&one.queue).unwrap_or_default();
             let count = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
             self.give_back(&one, one.most.saturating_sub(count));
             if count == 0 && one.probe {
-                self.engine.gates.probe_unused(one.account.queue, self.engine.clock.wall());
+                self.engine.gates.probe_unused(one.queue, self.engine.clock.wall());
             }
             self.cool(&one, count);
             // RETURNING has no order.
@@ -304,7 +337,7 @@ impl Dispatcher {
 
     /// Decides whether a queue is looked at again in the next round.
     fn cool(&mut self, one: &Planned, count: u32) {
-        let queue = one.account.queue;
+        let queue = one.queue;
         if count < one.most && one.whole {
             self.hot.remove(&queue);
         } else if count == 0 && one.short {
@@ -312,11 +345,11 @@ impl Dispatcher {
         } else if count == 0 {
             // There may be jobs that were not allowed; soon enough for budgets and credentials.
             let now = self.engine.clock.wall();
-            let again = self
-                .engine
-                .budgets
-                .next_free(&one.account.budget, Class::Follow)
-                .unwrap_or(now.plus(Duration::from_secs(1)));
+            let free = one
+                .account
+                .as_ref()
+                .and_then(|account| self.engine.budgets.next_free(&account.budget, Class::Follow));
+            let again = free.unwrap_or(now.plus(Duration::from_secs(1)));
             self.hot.insert(queue, Hot::Until(again));
         }
     }
@@ -342,8 +375,8 @@ impl Dispatcher {
     }
 
     fn give_back(&self, one: &Planned, count: u32) {
-        if let Some(taken) = one.taken {
-            self.engine.budgets.give_back(&one.account.budget, taken, count);
+        if let (Some(taken), Some(account)) = (one.taken, &one.account) {
+            self.engine.budgets.give_back(&account.budget, taken, count);
         }
     }
 }

@@ -14,7 +14,7 @@ impl Engine {
         let now = self.clock.wall();
         let catalog = self.catalog();
         let kind = catalog.kind_id(&row.kind);
-        if row.state != JobState::Queued {
+        if row.state != JobState::Queued || row.queue == catalog.local() {
             return None;
         }
         let Some(account) = catalog.account(&row.account) else {

@@ -3,6 +3,7 @@
 //!
 //! [`dispatcher`] claims, [`backend`] hands the claimed jobs to an apalis worker, [`attempt`] runs
 //! one of them through its shape ([`shapes`]) and settles it, [`reaper`] looks after leases.
+//! [`sinks`] hands fresh credentials to other programs.
 //! [`actions`] is what the API may ask of all this. [`catalog`] is what to do, as configured.
 
 pub mod actions;
@@ -27,6 +28,7 @@ pub mod running;
 pub mod sender;
 mod settling;
 pub mod shapes;
+pub mod sinks;
 pub mod steps;
 mod submit;
 mod supply;
@@ -45,8 +47,8 @@ use std::{
 
 pub use self::withdraw::Told;
 use self::{
-    budgets::Budgets, catalog::Catalog, gates::Gates, running::Running, waiters::Waiters,
-    wake::Wake,
+    budgets::Budgets, catalog::Catalog, gates::Gates, running::Running, sinks::Sinks,
+    waiters::Waiters, wake::Wake,
 };
 use crate::{
     clock::{self, Clock},
@@ -86,6 +88,7 @@ pub struct Engine {
     pub budgets: Budgets,
     pub gates: Gates,
     pub credentials: Credentials,
+    pub sinks: Sinks,
     /// What is held against the accounts' logins.
     pub guard: Guard,
     /// Secrets that jobs changed.
@@ -123,6 +126,7 @@ impl Engine {
             budgets: Budgets::load(&*store, &catalog, clock.clone(), clock::boot_id()).await?,
             gates: Gates::load(&*store, now).await?,
             credentials: Credentials::load(&*store, &vault, names.into_iter()).await?,
+            sinks: Sinks::load(&*store, &catalog).await?,
             guard: Guard::load(&*store).await?,
             changes: Changes::load(
                 &*store,

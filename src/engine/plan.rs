@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::catalog::Account;
 use crate::{
     config::{self, Config, Env},
-    credentials::vault::Vault,
+    credentials::{sink, vault::Vault},
     definition::{Provider, Registry},
     diagnostic::{Diagnostic, Diagnostics},
     policy::limit::Limit,
@@ -28,6 +28,7 @@ pub struct Draft {
     params: Map<String, Value>,
     secrets: BTreeMap<String, SecretString>,
     overlap: Option<Duration>,
+    sinks: Vec<config::Sink>,
 }
 
 /// Everything that can be checked without a database.
@@ -98,6 +99,7 @@ fn draft(
     let base_url = base_url(config, account, provider, found);
     let params = params(config, account, provider, found);
     let secrets = secrets(config, account, provider, env, visibility, found);
+    sinks(config, account, provider, found);
     let limits = match (&account.budget, &account.limits) {
         (Some(name), _) => config.budgets.get(name).map(|one| one.limits.clone()),
         (None, Some(limits)) => Some(limits.clone()),
@@ -116,7 +118,37 @@ fn draft(
         params: params?,
         secrets,
         overlap: account.overlap,
+        sinks: account.sinks.clone(),
     })
+}
+
+/// What a sink hands over must be kept by its account. Users and groups may be made later, so they
+/// are only warned of.
+fn sinks(
+    config: &Config,
+    account: &config::Account,
+    provider: &Provider,
+    found: &mut Findings<'_>,
+) {
+    for (n, one) in account.sinks.iter().enumerate() {
+        let key = |rest: &str| format!("accounts.{}.sinks[{n}].{rest}", account.name);
+        if !provider.credentials.contains_key(&one.credential) {
+            let known: Vec<&str> = provider.credentials.keys().map(String::as_str).collect();
+            let known = known.join(", ");
+            let message = format!(
+                "{} keeps no credential `{}`; it keeps: {known}",
+                provider.name, one.credential
+            );
+            found.problems.push(config.diagnostic(&key("credential"), message));
+        }
+        let owner = one.owner.as_deref().map(|name| sink::owner_id(name).map(drop));
+        let group = one.group.as_deref().map(|name| sink::group_id(name).map(drop));
+        for (name, looked_up) in [("owner", owner), ("group", group)] {
+            if let Some(Err(error)) = looked_up {
+                found.warnings.push(config.diagnostic(&key(name), error.to_string()));
+            }
+        }
+    }
 }
 
 fn base_url(
@@ -238,6 +270,7 @@ impl Draft {
             params: self.params,
             secrets: self.secrets,
             overlap: self.overlap,
+            sinks: self.sinks,
         }
     }
 }

@@ -53,12 +53,16 @@ pub enum Code {
     Cancelled,
     /// The definition could not be applied: a template or an expression failed.
     Definition,
+    /// A command of the operator's (`on_change`) failed.
+    Command,
+    /// A file of another program cannot be written.
+    Sink,
     /// A fault in the daemon itself: the attempt panicked.
     Internal,
 }
 
 impl Code {
-    const FIXED: [Self; 23] = [
+    const FIXED: [Self; 25] = [
         Self::Dns,
         Self::Connect,
         Self::Tls,
@@ -81,6 +85,8 @@ impl Code {
         Self::Deadline,
         Self::Cancelled,
         Self::Definition,
+        Self::Command,
+        Self::Sink,
         Self::Internal,
     ];
 
@@ -111,6 +117,8 @@ impl Code {
             Self::Deadline => "deadline",
             Self::Cancelled => "cancelled",
             Self::Definition => "definition",
+            Self::Command => "command_failed",
+            Self::Sink => "sink_failed",
             Self::Internal => "internal",
         })
     }

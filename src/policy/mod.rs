@@ -3,7 +3,8 @@
 //!
 //! A request's way through here: [`classify`] says what its end means, [`settle`] what that does
 //! to the job; [`gate`] and [`budget`] say whether the next one may go, [`backoff`], [`cadence`]
-//! and [`renewal`] when. [`rotation`] says how one credential follows another.
+//! and [`renewal`] when. [`rotation`] says how one credential follows another, [`sink`] when a value
+//! goes into another program's file.
 
 pub mod backoff;
 pub mod breaker;
@@ -18,6 +19,7 @@ pub mod renewal;
 pub mod retry_after;
 pub mod rotation;
 pub mod settle;
+pub mod sink;
 
 use std::time::Duration;
 

@@ -114,6 +114,11 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     async fn credentials(&self) -> StoreResult<Vec<CredentialRow>>;
     async fn save_credential(&self, row: CredentialRow) -> StoreResult<()>;
 
+    /// How far values were handed to files of other programs.
+    async fn sinks(&self) -> StoreResult<Vec<SinkRow>>;
+    /// Returns once durable.
+    async fn save_sink(&self, row: SinkRow) -> StoreResult<()>;
+
     async fn logins(&self) -> StoreResult<Vec<LoginRow>>;
     async fn save_login(&self, row: LoginRow) -> StoreResult<()>;
     async fn forget_login(&self, login: Hash16) -> StoreResult<()>;

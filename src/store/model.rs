@@ -394,6 +394,19 @@ pub struct CredentialRow {
     pub secrets: Option<Hash16>,
 }
 
+/// How far a credential was handed to a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkRow {
+    pub queue: QueueId,
+    pub credential: String,
+    pub file: String,
+    /// The last generation that was written there and whose command's job was stored.
+    pub generation: i64,
+    pub at: Timestamp,
+    /// The command's job.
+    pub job: Option<JobId>,
+}
+
 /// What is held against a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoginRow {

@@ -63,6 +63,11 @@ names! {
     /// The provider has values that a create with a lost reply may have made.
     CredentialOrphaned = "credential.orphaned", WARN;
     CredentialLockedOut = "credential.locked_out", ERROR;
+    /// A value is in another program's file.
+    SinkWritten = "sink.written", INFO;
+    SinkFailing = "sink.failing", ERROR;
+    /// Its value expired without a successor.
+    SinkRemoved = "sink.removed", INFO;
     /// A job changed a secret at the provider: the configuration has the old one.
     SecretChanged = "credential.secret_changed", WARN;
     QueueGated = "queue.gated", WARN;

@@ -13,6 +13,8 @@ mod providers;
 mod rotation;
 mod scantrust;
 mod sealing;
+mod sinks;
+mod sinks_inside;
 mod store;
 mod strangers;
 mod support;

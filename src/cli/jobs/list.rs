@@ -12,6 +12,7 @@ use crate::{
         table::Table,
         times::{self, Since},
     },
+    engine::catalog::ON_CHANGE,
     types::{JobState, Timestamp},
 };
 
@@ -68,7 +69,7 @@ impl Filter {
     /// longer defined may have jobs.
     pub async fn known(&self, session: &Session<'_, '_>) -> Result<(), Failure> {
         let mut slips = vec![];
-        if let Some(kind) = &self.kind {
+        if let Some(kind) = self.kind.as_ref().filter(|kind| *kind != ON_CHANGE) {
             let known = kinds(session).await?;
             if !known.contains(kind) {
                 slips.push(format!("there is no kind `{kind}`; there are: {}", known.join(", ")));

@@ -115,6 +115,7 @@ impl Renewal<'_> {
                 ..Event::default()
             },
         );
+        engine.handed_over(self.cell);
         // Whoever waited for it may go on.
         engine.wake.ready(self.account.queue);
         engine.wake_dependents(self.account, &self.cell.name).await?;

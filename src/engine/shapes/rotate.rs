@@ -169,6 +169,7 @@ impl<'a> Rotating<'a> {
                 ..self.event()
             },
         );
+        engine.handed_over(self.cell);
         engine.wake.ready(self.account.queue);
         engine.wake_dependents(self.account, &self.cell.name).await?;
         Ok(())

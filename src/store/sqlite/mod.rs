@@ -28,7 +28,7 @@ use super::{
     ActorId, ArtifactRow, AttemptRow, BucketRow, CancelOutcome, ChainRow, Claim, Claimed,
     CredentialRow, Enqueued, Erased, ErasureRow, Hash16, JobFilter, JobRow, JobSeq, KindGateRow,
     KindId, LoginRow, NewJob, ObservationRow, QueueDepth, QueueId, QueueRow, Requeue, Resealed,
-    RunningJob, SealedAt, SealedColumn, SealedValue, SecretChangeRow, Settlement, Store,
+    RunningJob, SealedAt, SealedColumn, SealedValue, SecretChangeRow, Settlement, SinkRow, Store,
     StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult, batch::Writer,
 };
 use crate::types::{Generation, JobId, JobState, Timestamp};
@@ -414,6 +414,24 @@ impl Store for SqliteStore {
             time(at),
             Arg::Bytes(message),
             Arg::Bytes(row.secrets.map(|hash| hash.to_vec())),
+        ];
+        self.write(sql, args).await.map(drop)
+    }
+
+    async fn sinks(&self) -> StoreResult<Vec<SinkRow>> {
+        let sql = sql::SINKS;
+        self.read(sql.to_owned(), args![]).await?.iter().map(read::sink).collect()
+    }
+
+    async fn save_sink(&self, row: SinkRow) -> StoreResult<()> {
+        let sql = sql::SAVE_SINK;
+        let args = vec![
+            Arg::Int(Some(row.queue)),
+            Arg::Text(Some(row.credential)),
+            Arg::Text(Some(row.file)),
+            Arg::Int(Some(row.generation)),
+            Arg::Int(Some(row.at.0)),
+            Arg::Bytes(row.job.map(|id| id.0.as_bytes().to_vec())),
         ];
         self.write(sql, args).await.map(drop)
     }

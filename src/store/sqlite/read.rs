@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     store::{
         AttemptRow, ClaimedJob, CredentialRow, GateRow, Hash16, JobRow, ObservationRow, RunningJob,
-        StoreError, StoreResult, StoredError,
+        SinkRow, StoreError, StoreResult, StoredError,
     },
     types::{Generation, JobId, JobState, Timestamp},
 };
@@ -188,5 +188,16 @@ pub(super) fn credential(row: &SqliteRow) -> StoreResult<CredentialRow> {
         errors: count(row, 9),
         error: stored_error(row, 10),
         secrets: hash(row, 13)?,
+    })
+}
+
+pub(super) fn sink(row: &SqliteRow) -> StoreResult<SinkRow> {
+    Ok(SinkRow {
+        queue: row.get(0),
+        credential: row.get(1),
+        file: row.get(2),
+        generation: row.get(3),
+        at: time(row, 4),
+        job: optional_job_id(row, 5)?,
     })
 }

@@ -148,6 +148,13 @@ pub(super) const SAVE_PENDING_SECRET: &str = "
     INSERT OR REPLACE INTO secret_changes (queue, name, pending, configured, salt, value, job, at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?);";
 
+pub(super) const SINKS: &str = "
+    SELECT queue, credential, file, generation, at, job FROM sinks";
+
+pub(super) const SAVE_SINK: &str = "
+    INSERT OR REPLACE INTO sinks (queue, credential, file, generation, at, job)
+    VALUES (?, ?, ?, ?, ?, ?);";
+
 pub(super) const BUCKETS: &str = "
     SELECT budget, window_ms, boot, start_ms, wall_ms, spent FROM budget_buckets";
 

@@ -136,6 +136,7 @@ macro_rules! conformance {
                 queues_are_saved_whole,
                 kind_gates_are_replaced_and_opened,
                 credentials_are_saved_whole,
+                sinks_are_saved_whole,
                 buckets_are_replaced,
                 old_buckets_are_dropped,
                 meta_is_replaced,

@@ -1,4 +1,6 @@
-use attendant::store::{BucketRow, CredentialRow, GateRow, KindGateRow, QueueRow, StoredError};
+use attendant::store::{
+    BucketRow, CredentialRow, GateRow, KindGateRow, QueueRow, SinkRow, StoredError,
+};
 
 use crate::store::support::{World, at, hash};
 
@@ -87,6 +89,26 @@ pub async fn credentials_are_saved_whole(world: World) {
         world.store.save_credential(row.clone()).await.unwrap();
         let mut rows = world.store.credentials().await.unwrap();
         rows.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!(rows, [row, other.clone()]);
+    }
+}
+
+pub async fn sinks_are_saved_whole(world: World) {
+    let row = |file: &str, generation: u32, job| SinkRow {
+        queue: world.queue,
+        credential: "access_token".to_owned(),
+        file: file.to_owned(),
+        generation: generation.into(),
+        at: at(generation.into()),
+        job,
+    };
+    let other = row("/run/o'ther", 9, None);
+    world.store.save_sink(other.clone()).await.unwrap();
+    let job = attendant::clock::new_job_id(at(1));
+    for row in [row("/run/a", 1, Some(job)), row("/run/a", 2, None)] {
+        world.store.save_sink(row.clone()).await.unwrap();
+        let mut rows = world.store.sinks().await.unwrap();
+        rows.sort_by(|a, b| a.file.cmp(&b.file));
         assert_eq!(rows, [row, other.clone()]);
     }
 }
