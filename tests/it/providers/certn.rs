@@ -137,6 +137,7 @@ async fn documented_errors_end_a_job_or_hold_its_kind() {
     world.sandbox.fault(Fault::status("GET /api/v1/users/", 410));
     let id = world.enqueue("users", &json!({}));
     world.daemon.wait_for("provider_changed");
+    world.daemon.wait_for("job.snoozed");
     let held = world.ended(&id);
     assert_eq!(held.job["state"], "queued", "{:#}", held.job);
 }
