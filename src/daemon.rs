@@ -264,6 +264,9 @@ impl Daemon {
         self.worker.abort();
         self.reaper.abort();
         self.sinks.abort();
+        if let Err(error) = engine.budgets.settle(&*engine.store).await {
+            engine.store_works(Some(error.to_string()));
+        }
         engine.store.close().await;
         // Whoever comes next makes its own.
         let _ = std::fs::remove_file(&self.socket);

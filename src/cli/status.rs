@@ -187,7 +187,10 @@ fn bad_credential(one: &Value) -> Option<Concern> {
         detail: fields::reason(one, "last_error.code", "last_error.message"),
         needs_person: locked_out,
         advice: if locked_out {
-            format!("mend the account's secrets, then `attendant credentials renew {name}`")
+            format!(
+                "mend the account's secrets and start the daemon again; or, where they are right, \
+                 `attendant credentials renew {name}`"
+            )
         } else {
             String::new()
         },

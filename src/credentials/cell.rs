@@ -5,6 +5,7 @@
 //! and nodes. This module keeps what it brought, and lets those who need it wait.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -51,6 +52,9 @@ pub struct Origin {
     /// It is a secret itself: to obtain it again brings the same.
     #[serde(default)]
     pub given: bool,
+    /// Where it is valid: host and parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Hash16>,
     /// Its expiry was told as a duration, and so moves with a stepped wall clock.
     #[serde(default)]
     pub relative: bool,
@@ -67,7 +71,7 @@ pub struct Held {
 }
 
 /// What an exchange brought.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Obtained {
     pub value: SecretString,
     pub refresh_token: Option<SecretString>,
@@ -101,8 +105,8 @@ pub(super) struct State {
     pub(super) rotation: Rotation,
     /// While a successor is being published: when this value is revoked then.
     retiring: Option<Timestamp>,
-    /// How often in a row a credential that this one is obtained with was refused.
-    turned_away: u32,
+    /// How many values in a row each request refused, by the request's path.
+    refused_by: BTreeMap<String, u32>,
 }
 
 impl State {
@@ -317,8 +321,8 @@ impl Cell {
         Ok(())
     }
 
-    /// Drops the value that a provider refused, unless it was replaced meanwhile. A refresh token
-    /// stays.
+    /// Drops the value that a provider refused, unless it was dropped or replaced meanwhile. A
+    /// refresh token stays.
     pub async fn invalidate(
         &self,
         store: &dyn Store,
@@ -327,7 +331,7 @@ impl Cell {
     ) -> StoreResult<bool> {
         let _changing = self.changing.lock().await;
         let mut row = self.row();
-        if row.generation != generation {
+        if row.generation != generation || self.state().value.is_none() {
             return Ok(false);
         }
         let origin = self.state().origin;
@@ -337,6 +341,69 @@ impl Cell {
         state.value = None;
         state.row = Some(row);
         Ok(true)
+    }
+
+    /// A value was dropped because this request was refused; how many in a row.
+    pub fn refused_by(&self, path: &str) -> u32 {
+        let mut state = self.state();
+        let count = state.refused_by.entry(path.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    /// This request was answered as it should be. Whether no other is refused.
+    pub fn served_by(&self, path: &str) -> bool {
+        let mut state = self.state();
+        state.refused_by.remove(path);
+        state.refused_by.is_empty()
+    }
+
+    /// A new refresh token came, with a value that is of no use.
+    pub async fn keep_refresh_token(
+        &self,
+        store: &dyn Store,
+        vault: &Vault,
+        token: SecretString,
+    ) -> StoreResult<()> {
+        let _changing = self.changing.lock().await;
+        let mut row = self.row();
+        let (value, origin) = {
+            let state = self.state();
+            (state.value.clone(), state.origin)
+        };
+        row.value = self.sealed(vault, &row, (value.as_ref(), Some(&token), origin));
+        store.save_credential(row.clone()).await?;
+        let mut state = self.state();
+        state.refresh_token = Some(token);
+        state.row = Some(row);
+        Ok(())
+    }
+
+    /// What is kept was obtained elsewhere, or is a secret that has been changed: none of it is used
+    /// here, and nothing is revoked there.
+    pub async fn disown(&self, store: &dyn Store, vault: &Vault) -> StoreResult<()> {
+        let _changing = self.changing.lock().await;
+        let mut rotation = self.rotation();
+        let mut row = self.row();
+        rotation.disown(row.generation, self.secrets().0, row.expires_at);
+        (row.renew_at, row.promised_until) = (None, None);
+        row.value =
+            self.sealed_with(vault, &row, (None, None, Origin::default()), rotation.clone());
+        store.save_credential(row.clone()).await?;
+        let mut state = self.state();
+        (state.value, state.refresh_token) = (None, None);
+        state.origin = Origin::default();
+        state.rotation = rotation;
+        state.row = Some(row);
+        Ok(())
+    }
+
+    /// How the value in hand was come by; `None` where there is none.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        let state = self.state();
+        let any = state.value.is_some() || !state.rotation.is_idle();
+        any.then_some(state.origin)
     }
 
     /// Drops the refresh token that a provider refused. The value in hand stays.
@@ -536,8 +603,8 @@ pub struct Failure<'a> {
 #[must_use]
 pub fn what_ends_a_lockout(name: &str) -> String {
     format!(
-        "nothing more is tried: change the secrets and restart, or `attendant credentials renew \
-         {name}`"
+        "nothing more is tried: change the secrets and start the daemon again; or, where they are \
+         right, `attendant credentials renew {name}`"
     )
 }
 

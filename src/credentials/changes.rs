@@ -145,6 +145,12 @@ impl Changes {
         any.then_some(secrets)
     }
 
+    /// The job whose change of a secret may or may not have been carried out.
+    #[must_use]
+    pub fn pending_of(&self, queue: QueueId, name: &str) -> Option<JobId> {
+        self.pending(queue, name).map(|change| change.row.job)
+    }
+
     /// A job is about to change a secret: durable before it is sent.
     pub async fn intend(
         &self,

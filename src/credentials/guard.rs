@@ -4,7 +4,7 @@
 //! one login share its tries, and a changed secret is another login, with none against it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,6 +18,21 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Guard {
     logins: Mutex<HashMap<Hash16, Tries>>,
+    /// Those that are being tried now.
+    busy: Mutex<HashSet<Hash16>>,
+}
+
+/// The right to try a login; nobody else does meanwhile.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    guard: &'a Guard,
+    login: Hash16,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.guard.busy().remove(&self.login);
+    }
 }
 
 impl Guard {
@@ -29,11 +44,23 @@ impl Guard {
         };
         let rows = store.logins().await?;
         let logins = rows.iter().map(|row| (row.login, tries(row))).collect();
-        Ok(Self { logins: Mutex::new(logins) })
+        Ok(Self { logins: Mutex::new(logins), busy: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Hash16, Tries>> {
         self.logins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn busy(&self) -> MutexGuard<'_, HashSet<Hash16>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for the right to try a login: many accounts with one wrong password must not try it all
+    /// at once. `None` while somebody else does.
+    #[must_use]
+    pub fn enter(&self, login: Hash16) -> Option<Turn<'_>> {
+        let free = self.busy().insert(login);
+        free.then(|| Turn { guard: self, login })
     }
 
     #[must_use]

@@ -66,7 +66,10 @@ impl Cell {
             generation: row.map_or(0, |row| row.generation),
             obtained_at: row.and_then(|row| row.sent_at),
             expires_at: row.and_then(|row| row.expires_at),
-            renew_at: state.retry_at.or_else(|| row.and_then(|row| row.renew_at)),
+            renew_at: state
+                .retry_at
+                .or_else(|| row.and_then(|row| row.renew_at))
+                .filter(|at| is_planned(*at)),
             errors,
             last_error: row.and_then(|row| row.error.as_ref()).map(|error| LastError {
                 code: error.code.clone(),
@@ -87,4 +90,10 @@ fn retired(one: &Retired) -> RetiredView {
         revoke_at: one.revoke_at,
         tries: one.tries,
     }
+}
+
+/// A value that is kept until it is refused has a renewal in half a century: none.
+fn is_planned(at: Timestamp) -> bool {
+    const PLANNED_MS: i64 = 1000 * 60 * 60 * 24 * 365 * 80;
+    at.0 < PLANNED_MS
 }

@@ -143,6 +143,11 @@ impl RequestTemplate {
         self.path.text()
     }
 
+    /// Its path, as the definition writes it.
+    pub fn place(&self) -> &'static str {
+        self.path.text()
+    }
+
     /// The variables it refers to, such as `secrets.client_id`.
     pub fn refs(&self) -> Vec<&str> {
         let mut refs: Vec<&str> = self.path.refs().iter().map(String::as_str).collect();

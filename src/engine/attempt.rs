@@ -19,7 +19,7 @@ use super::{
     budgets::Taken,
     catalog::{Account, Catalog, KindRef},
     dispatcher::Handed,
-    logins::Unintended,
+    logins::{Setting, Unintended},
     running::Stop,
     sender::Sender,
     settling::Settling,
@@ -237,8 +237,8 @@ impl<'a> Opened<'a> {
         let mut run =
             Run { sender, account: self.account, kind, payload: &self.payload, vars, now };
         let mut outcome = run.attempt().await;
-        if let Some(secret) = changing
-            && let Err(error) = self.secret_changed(secret, &outcome).await
+        if let Some(setting) = changing
+            && let Err(error) = self.secret_changed(setting, &outcome).await
         {
             // It is pending, and the job does it again.
             let retry = Retry::Yes { counts_error: false };
@@ -253,12 +253,18 @@ impl<'a> Opened<'a> {
         kind: &'k Kind,
         vars: &Vars,
         now: Timestamp,
-    ) -> Result<Option<&'k str>, Box<Outcome>> {
+    ) -> Result<Option<Setting<'k>>, Box<Outcome>> {
         let id = (self.job.id, now);
         let intended = self.engine.intend_secret(self.account, kind, vars, id).await;
         intended.map_err(|error| match error {
             Unintended::Definition(words) => {
                 Box::new(Outcome::failed(Code::Definition, Retry::Never, words))
+            }
+            Unintended::After(other) => {
+                let until = now.plus(std::time::Duration::from_secs(5));
+                let words = format!("job {other} is changing the same secret: this one waits");
+                let end = AttemptEnd::Gated { code: Code::Held, until };
+                Box::new(Outcome { words: Some(words), ..Outcome::of(end) })
             }
             Unintended::Store(error) => {
                 let retry = Retry::Yes { counts_error: false };
@@ -269,10 +275,14 @@ impl<'a> Opened<'a> {
 
     /// After a success the new secret is the current one; after a refusal of the first try there
     /// is none; and as long as nobody knows, both are kept.
-    async fn secret_changed(&self, secret: &str, outcome: &Outcome) -> StoreResult<()> {
+    async fn secret_changed(
+        &self,
+        Setting { secret, first }: Setting<'_>,
+        outcome: &Outcome,
+    ) -> StoreResult<()> {
         match outcome.end {
             AttemptEnd::Done => self.engine.confirm_secret(self.account, secret).await,
-            AttemptEnd::Failed { retry: Retry::Never, .. } if self.job.attempt == 0 => {
+            AttemptEnd::Failed { retry: Retry::Never, .. } if first => {
                 self.engine.changes.withdraw(&*self.engine.store, self.job.queue, secret).await
             }
             _ => Ok(()),

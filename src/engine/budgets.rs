@@ -58,6 +58,13 @@ impl Budgets {
         Ok(budgets)
     }
 
+    /// Writes what is really spent: permits that were taken ahead and given back are free again
+    /// after a clean stop.
+    pub async fn settle(&self, store: &dyn Store) -> StoreResult<()> {
+        let rows = self.all_rows(self.clock.now());
+        store.save_buckets(rows).await
+    }
+
     /// Drops rows that count no more.
     pub async fn tidy(&self, store: &dyn Store) -> StoreResult<()> {
         let now = self.clock.wall();

@@ -11,18 +11,29 @@ use crate::{
     credentials::{
         cell::{Cell, Held},
         changes::{Intent, Secrets},
+        seal::canonical_json,
     },
-    definition::{CredentialShape, EvalError, Kind, Need, Vars, Way},
+    definition::{CredentialShape, EvalError, Kind, Need, Source, Vars, Way},
     policy::{codes::Code, lockout::Strike},
     store::{Hash16, QueueId, StoreError, StoreResult},
     telemetry::events::{Event, Name, emit},
-    types::{JobId, Timestamp},
+    types::{JobId, JobState, Timestamp},
 };
+
+/// A secret that a job is about to change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting<'k> {
+    pub secret: &'k str,
+    /// This job cannot have sent it before.
+    pub first: bool,
+}
 
 /// Why the change of a secret was not begun.
 #[derive(Debug)]
 pub(super) enum Unintended {
     Definition(String),
+    /// Another job is changing it.
+    After(JobId),
     Store(StoreError),
 }
 
@@ -58,6 +69,23 @@ impl Engine {
             parts.push(secrets.get(name).map_or(&[], |value| value.expose_secret().as_bytes()));
         }
         self.vault.hash("login", &parts)
+    }
+
+    /// Where values of an account are valid: its host and its parameters.
+    #[must_use]
+    pub fn place_of(&self, account: &Account) -> Hash16 {
+        let params = canonical_json(&account.params.clone().into());
+        self.vault.hash("place", &[account.base_url.as_str().as_bytes(), &params])
+    }
+
+    /// Whether a given value of this login is still configured.
+    #[must_use]
+    pub fn is_given(&self, account: &Account, credential: &str, login: Option<Hash16>) -> bool {
+        let Some(spec) = account.provider.credentials.get(credential) else { return false };
+        let CredentialShape::Exchange(exchange) = &spec.shape else { return false };
+        let given = exchange.ways.iter().filter(|way| matches!(way.source, Source::Given(_)));
+        let there = |way: &&Way| way.secrets().all(|name| account.secrets.contains_key(name));
+        given.filter(there).any(|way| Some(self.login_of(account, way, None)) == login)
     }
 
     /// A request with this value was answered as it should be.
@@ -145,7 +173,9 @@ impl Engine {
         for (dependent, spec) in &account.provider.credentials {
             let Some(cell) = self.credentials.cell(account.queue, dependent) else { continue };
             let missing = cell.held(now, std::time::Duration::ZERO).is_none();
-            if missing && !cell.is_locked_out() && spec.needs_credential(name) {
+            // One that failed by itself has a time of its own.
+            let waits = cell.failing(now).is_none_or(|trouble| trouble.code == Code::Held);
+            if missing && waits && !cell.is_locked_out() && spec.needs_credential(name) {
                 self.wake_renewal(account.queue, dependent).await?;
             }
         }
@@ -160,7 +190,7 @@ impl Engine {
         kind: &'k Kind,
         vars: &Vars,
         (job, now): (JobId, Timestamp),
-    ) -> Result<Option<&'k str>, Unintended> {
+    ) -> Result<Option<Setting<'k>>, Unintended> {
         let Some(sets) = &kind.sets else { return Ok(None) };
         if !sets.when.as_ref().map_or(Ok(true), |when| when.test(vars))? {
             return Ok(None);
@@ -169,10 +199,21 @@ impl Engine {
         let Some(text) = value.as_str().filter(|text| !text.is_empty()) else {
             return Err(Unintended::Definition(format!("`{}` is no text", sets.to.text())));
         };
+        let pending = self.changes.pending_of(account.queue, &sets.secret);
+        if let Some(other) = pending.filter(|other| *other != job)
+            && self
+                .store
+                .job(other)
+                .await?
+                .is_some_and(|row| matches!(row.state, JobState::Queued | JobState::Running))
+        {
+            // Which of two new secrets is the last one could not be told.
+            return Err(Unintended::After(other));
+        }
         let value = text.to_owned().into();
         let intent = Intent { name: &sets.secret, value: &value, job, now };
         self.changes.intend(&*self.store, &self.vault, account.owner(), intent).await?;
-        Ok(Some(&sets.secret))
+        Ok(Some(Setting { secret: &sets.secret, first: pending != Some(job) }))
     }
 
     /// A changed secret is the current one from now on.

@@ -61,7 +61,7 @@ use crate::{
     },
     outbound::Outbound,
     policy::backoff::Backoff,
-    store::{ActorId, NewJob, QueueDepth, QueueId, Store, StoreResult},
+    store::{ActorId, NewJob, QueueDepth, QueueId, Store, StoreError, StoreResult},
     types::Timestamp,
 };
 
@@ -152,6 +152,7 @@ impl Engine {
         };
         engine.ensure_renewals().await?;
         engine.forgive_changed_secrets().await?;
+        engine.disown_strangers().await?;
         engine.resume_withdrawals().await?;
         engine.tell_what_waits_for_people();
         Ok(Arc::new(engine))
@@ -204,6 +205,34 @@ impl Engine {
             _ => {}
         }
         *last = trouble;
+    }
+
+    /// What is to be stored must not be lost: waits until it is worth another try. Only a closed
+    /// store ends that.
+    pub(in crate::engine) async fn wait_for_store(&self, error: StoreError) -> StoreResult<()> {
+        if matches!(error, StoreError::Closed) {
+            return Err(error);
+        }
+        self.store_works(Some(error.to_string()));
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        Ok(())
+    }
+
+    /// Values that were obtained at another host, or for other parameters, or that were given and
+    /// are not given any more, are not used.
+    async fn disown_strangers(&self) -> StoreResult<()> {
+        let catalog = self.catalog();
+        for cell in self.credentials.all() {
+            let Some(account) = catalog.account(&cell.account) else { continue };
+            let Some(origin) = cell.origin() else { continue };
+            let elsewhere = origin.place.is_some_and(|place| place != self.place_of(account));
+            let changed = origin.given && !self.is_given(account, &cell.name, origin.login);
+            if elsewhere || changed {
+                cell.disown(&*self.store, &self.vault).await?;
+                self.wake_renewal(cell.queue, &cell.name).await?;
+            }
+        }
+        Ok(())
     }
 
     /// How many jobs wait in each queue. Read anew at most once a second: with a million waiting

@@ -134,17 +134,16 @@ impl Sender<'_> {
             let (verdict, outcome) = self.once(ask, &rendered, &vars).await?;
             match verdict {
                 Verdict::Success => {
-                    self.trust(&held).await?;
+                    self.trust(&held, ask.request.place()).await?;
                     return outcome
                         .map(|answered| answered.without(&self.secrets(&held)))
                         .map_err(|words| Stopped::Verdict { verdict, words });
                 }
                 Verdict::Unauthorized if !held.is_empty() => {
                     self.withdraw_intent().await?;
-                    self.drop_credentials(&held).await?;
-                    if !first {
+                    let struck = self.drop_credentials(&held, ask.request.place()).await?;
+                    if struck || !first {
                         let words = words_of(&outcome, &ask, &self.secrets(&held));
-                        self.distrust(&held).await?;
                         return Err(Stopped::Unauthorized { words });
                     }
                     first = false;
@@ -210,39 +209,49 @@ impl Sender<'_> {
         }
     }
 
-    async fn drop_credentials(&self, held: &BTreeMap<String, Held>) -> Result<(), Stopped> {
+    /// Drops the values that a request was refused with. Where the value before was refused by the
+    /// same request, without a success since, the credential is distrusted; whether that is so.
+    /// Of several that were refused with one value, one counts.
+    async fn drop_credentials(
+        &self,
+        held: &BTreeMap<String, Held>,
+        path: &str,
+    ) -> Result<bool, Stopped> {
+        let mut struck = false;
         for (name, one) in held {
-            if let Some(cell) = self.engine.credentials.cell(self.account.queue, name) {
-                cell.invalidate(&*self.engine.store, &self.engine.vault, one.generation)
-                    .await
-                    .map_err(|error| Stopped::Store(error.to_string()))?;
+            let Some(cell) = self.engine.credentials.cell(self.account.queue, name) else {
+                continue;
+            };
+            let stored = self.drop_one(&cell, one, path).await;
+            struck |= stored.map_err(|error| Stopped::Store(error.to_string()))?;
+        }
+        Ok(struck)
+    }
+
+    async fn drop_one(&self, cell: &Cell, held: &Held, path: &str) -> StoreResult<bool> {
+        let (store, vault) = (&*self.engine.store, &self.engine.vault);
+        let dropped = cell.invalidate(store, vault, held.generation).await?;
+        if !dropped || cell.refused_by(path) < 2 {
+            return Ok(false);
+        }
+        self.distrust(cell, held).await?;
+        Ok(true)
+    }
+
+    async fn trust(&self, held: &BTreeMap<String, Held>, path: &str) -> Result<(), Stopped> {
+        for (name, one) in held {
+            let cell = self.engine.credentials.cell(self.account.queue, name);
+            if cell.is_some_and(|cell| cell.served_by(path)) {
+                let trusted = self.engine.trust(self.account, name, one).await;
+                trusted.map_err(|error| Stopped::Store(error.to_string()))?;
             }
         }
         Ok(())
     }
 
-    async fn trust(&self, held: &BTreeMap<String, Held>) -> Result<(), Stopped> {
-        for (name, one) in held {
-            let trusted = self.engine.trust(self.account, name, one).await;
-            trusted.map_err(|error| Stopped::Store(error.to_string()))?;
-        }
-        Ok(())
-    }
-
     /// A fresh credential was refused too. Before the next one is asked for there is a wait that
-    /// grows, and nothing is sent for the account meanwhile.
-    async fn distrust(&self, held: &BTreeMap<String, Held>) -> Result<(), Stopped> {
-        for (name, one) in held {
-            let Some(cell) = self.engine.credentials.cell(self.account.queue, name) else {
-                continue;
-            };
-            let stored = self.distrust_one(&cell, one).await;
-            stored.map_err(|error| Stopped::Store(error.to_string()))?;
-        }
-        Ok(())
-    }
-
-    async fn distrust_one(&self, cell: &Cell, held: &Held) -> StoreResult<()> {
+    /// grows, and nothing is sent with it meanwhile.
+    async fn distrust(&self, cell: &Cell, held: &Held) -> StoreResult<()> {
         let (engine, now) = (self.engine, self.engine.clock.wall());
         let (errors, exhausted) = engine.distrust(self.account, &cell.name, held).await?;
         let words = "the provider refuses requests with a fresh credential";

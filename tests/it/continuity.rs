@@ -216,3 +216,20 @@ async fn a_value_is_not_revoked_while_a_file_still_has_it() {
         .await;
     until("the old one's end", || !world.sandbox.admits_device(&first)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_alone_finds_the_way_past_a_dead_given_token() {
+    let world = World::start().await;
+    let text = std::fs::read_to_string(world.site.path("attendant.toml")).unwrap();
+    let login = "secrets.username = { file = \"user\" }\nsecrets.password = { file = \"pass\" }\n";
+    let text = text.replace("[[accounts.gate.sinks]]", &format!("{login}[[accounts.gate.sinks]]"));
+    world.site.write("attendant.toml", &text);
+    world.site.write("auth_token", "dead");
+    world.site.write("user", &Settings::default().username);
+    world.site.write("pass", &Settings::default().password);
+    let mut daemon = world.site.start();
+    daemon.wait_for("credential.published");
+    assert_eq!(world.created(), 1);
+    let tried = world.sandbox.requests_to("GET /api/v1/accounts/").len();
+    assert!(tried <= 6, "{tried} requests with a dead token");
+}

@@ -21,7 +21,7 @@ use crate::{
             reconcile::Mark,
         },
     },
-    store::{CredentialRow, Store, StoreResult},
+    store::{CredentialRow, Hash16, Store, StoreResult},
     types::Timestamp,
 };
 
@@ -32,6 +32,8 @@ pub struct Plan {
     pub overlap: Duration,
     /// Old values can be revoked; else they are left to expire.
     pub revocable: bool,
+    /// Where it is valid.
+    pub place: Hash16,
 }
 
 /// What a publication did.
@@ -112,19 +114,6 @@ impl Cell {
     #[must_use]
     pub fn renew_at(&self) -> Option<Timestamp> {
         self.state().row.as_ref()?.renew_at
-    }
-
-    /// A request for it was answered.
-    pub fn served(&self) {
-        self.state().turned_away = 0;
-    }
-
-    /// The credential that a request for it was sent with was refused, and another is on its way.
-    /// How often that happened in a row.
-    pub fn turned_away(&self) -> u32 {
-        let mut state = self.state();
-        state.turned_away = state.turned_away.saturating_add(1);
-        state.turned_away
     }
 
     /// Whether no value can ever live so long after it was handed out.
@@ -217,7 +206,8 @@ impl Cell {
         rotation.set_overlap(plan.overlap);
         rotation.unsure = candidate.unsure;
         plan.apply(&mut row, &candidate);
-        let origin = Origin { relative: candidate.relative, ..Origin::default() };
+        let origin =
+            Origin { relative: candidate.relative, place: Some(plan.place), ..Origin::default() };
         let kept = (Some(&candidate.value), refresh_token.as_ref(), origin);
         row.value = self.sealed_with(vault, &row, kept, rotation.clone());
         let saved = store.save_credential(row.clone()).await;

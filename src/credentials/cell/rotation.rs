@@ -102,6 +102,37 @@ impl Rotation {
             && !self.unsure
     }
 
+    /// Nothing of it belongs here: what is under way is given up, and what may be valid elsewhere
+    /// is left to expire.
+    pub(super) fn disown(
+        &mut self,
+        generation: i64,
+        value: Option<SecretString>,
+        expires_at: Option<Timestamp>,
+    ) {
+        let left = |value, generation, expires_at| Retired {
+            value,
+            generation,
+            expires_at,
+            revoke_at: None,
+            tries: 0,
+            retry_at: None,
+            withdrawn: false,
+        };
+        (self.intent, self.doubt) = (None, None);
+        let candidate = self.candidate.take();
+        self.retired.iter_mut().for_each(|one| one.revoke_at = None);
+        self.retired.extend(candidate.map(|one| left(one.value, generation + 1, one.expires_at)));
+        if self.overlap_ms > 0 {
+            self.retired.extend(value.map(|value| left(value, generation, expires_at)));
+        }
+    }
+
+    /// Nothing is under way, nor to be revoked.
+    pub(super) fn is_idle(&self) -> bool {
+        self.intent.is_none() && self.candidate.is_none() && self.retired.is_empty()
+    }
+
     /// Forgets what is over.
     pub(super) fn prune(&mut self, now: Timestamp) {
         self.retired.retain(|one| !one.facts().is_over(now));

@@ -6,6 +6,8 @@ mod ways;
 use std::{sync::Arc, time::Duration};
 
 pub(in crate::engine) use self::lifetime::{expiry, time};
+use secrecy::SecretString;
+
 use self::ways::Unobtained;
 pub(in crate::engine) use self::ways::secret;
 use super::Outcome;
@@ -29,8 +31,12 @@ use crate::{
     types::Timestamp,
 };
 
-/// A value of unknown life is looked at again so often; a 401 renews it at any time.
-pub(in crate::engine) const UNKNOWN_LIFE: Duration = Duration::from_hours(24);
+/// A value of unknown life, and a given one, are kept until a 401.
+pub(in crate::engine) const UNKNOWN_LIFE: Duration = Duration::from_hours(24 * 365 * 50);
+/// A credential that waits for a person is looked at again so often; their word wakes it.
+const LOCKED_OUT: Duration = Duration::from_hours(24);
+/// Between tries that may each have been a refused login: this, doubled each time.
+const DOUBT: Duration = Duration::from_secs(15);
 /// A renewal that waits for another is woken by it, but not where that came just before the wait
 /// was stored.
 const WAITING: Duration = Duration::from_secs(1);
@@ -64,6 +70,7 @@ impl Trouble {
 
 impl Renewal<'_> {
     pub async fn attempt(&mut self) -> Outcome {
+        self.sender.secret_args.extend(self.cell.refresh_token());
         if let Some(at) = still_fresh(self.cell, self.sender.engine.clock.wall()) {
             return Outcome::of(AttemptEnd::Snooze { at });
         }
@@ -98,13 +105,19 @@ impl Renewal<'_> {
             life.map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(rand::random()));
         if life.is_some_and(|life| life.usable_until() <= now) {
             // Asking again at once would bring another of the same.
+            if let Some(token) = obtained.refresh_token.take() {
+                // The one before it may be of no use any more.
+                self.keep_refresh_token(token).await?;
+            }
             let words = "the value that came has expired already: is a clock wrong?";
             let not_before = Some(renew_at.max(now.plus(Duration::from_secs(30))));
             let trouble = Trouble { not_before, ..Trouble::new(Code::Unsuccessful, words) };
             return self.give_up(trouble).await;
         }
         obtained.renew_at = Some(renew_at);
-        let generation = self.cell.put(&*engine.store, &engine.vault, obtained).await?;
+        obtained.origin.place = Some(engine.place_of(self.account));
+        // What came may not come again: however long the store takes, it is kept.
+        let generation = self.put(obtained).await?;
         emit(
             Name::CredentialObtained,
             &Event {
@@ -122,6 +135,25 @@ impl Renewal<'_> {
         Ok(Outcome::of(AttemptEnd::Snooze { at: renew_at }))
     }
 
+    async fn put(&self, obtained: Obtained) -> Result<i64, StoreError> {
+        let engine = self.sender.engine;
+        loop {
+            match self.cell.put(&*engine.store, &engine.vault, obtained.clone()).await {
+                Ok(generation) => return Ok(generation),
+                Err(error) => engine.wait_for_store(error).await?,
+            }
+        }
+    }
+
+    async fn keep_refresh_token(&self, token: SecretString) -> Result<(), StoreError> {
+        let engine = self.sender.engine;
+        let (store, vault) = (&*engine.store, &engine.vault);
+        while let Err(error) = self.cell.keep_refresh_token(store, vault, token.clone()).await {
+            engine.wait_for_store(error).await?;
+        }
+        Ok(())
+    }
+
     async fn give_up(&self, trouble: Trouble) -> Result<Outcome, StoreError> {
         give_up(&self.sender, self.account, self.cell, trouble).await
     }
@@ -130,7 +162,7 @@ impl Renewal<'_> {
 /// When to come back, if the value in hand needs no renewal yet (the job was woken early).
 pub(in crate::engine) fn still_fresh(cell: &Cell, now: Timestamp) -> Option<Timestamp> {
     let view = cell.view(now);
-    let renew_at = view.renew_at?;
+    let renew_at = cell.renew_at()?;
     (view.state == "fresh" && view.errors == 0 && now < renew_at).then_some(renew_at)
 }
 
@@ -152,7 +184,7 @@ pub(in crate::engine) async fn give_up(
     let errors = cell.errors().saturating_add(1);
     let retry_at = match trouble.code {
         // The secrets must change, or a person must ask: both wake it.
-        Code::Lockout => now.plus(UNKNOWN_LIFE),
+        Code::Lockout => now.plus(LOCKED_OUT),
         _ => backoff::renewal_retry(now, cell.life(), errors, rand::random()),
     };
     let retry_at = trouble.not_before.map_or(retry_at, |at| at.max(retry_at));

@@ -13,9 +13,8 @@ use crate::{
         Cell,
         rotation::{Retired, Rotation},
     },
-    definition::{Auth, DEFAULT_MAX_BODY, RequestTemplate, Vars},
+    definition::{Auth, DEFAULT_MAX_BODY, RequestTemplate},
     engine::{
-        answer::Answered,
         catalog::Account,
         sender::{Ask, Sender, Stopped},
     },
@@ -46,27 +45,6 @@ pub(super) enum Halt {
 impl From<StoreError> for Halt {
     fn from(error: StoreError) -> Self {
         Self::Trouble(Trouble::new(Code::Internal, error.to_string()))
-    }
-}
-
-/// Sends a request for a credential. The credential that it goes with may have been dropped for a
-/// 401; if that happens again with the next one, it is a failure and no wait.
-pub(super) async fn send(
-    sender: &mut Sender<'_>,
-    cell: &Cell,
-    ask: Ask<'_>,
-    vars: &Vars,
-) -> Result<Answered, Stopped> {
-    match sender.send(ask, vars, None).await {
-        Ok(answered) => {
-            cell.served();
-            Ok(answered)
-        }
-        Err(Stopped::Waits(_)) if sender.sent && cell.turned_away() > 1 => {
-            let words = "the provider refuses requests with a fresh credential".to_owned();
-            Err(Stopped::Unauthorized { words })
-        }
-        Err(stopped) => Err(stopped),
     }
 }
 
@@ -110,16 +88,19 @@ impl Revoking<'_> {
             return Ok(());
         };
         let (engine, name) = (sender.engine, &self.cell.name);
-        let newest = self.cell.generation();
-        if !retired.withdrawn && engine.sinks_hold_older(self.account.queue, name, newest) {
-            // Some program would be left with a dead value.
+        let next = retired.generation + 1;
+        if !retired.withdrawn && engine.sinks_hold_older(self.account.queue, name, next) {
+            // Some program would be left with a dead value. A healthy sink needs a moment only.
+            if retired.tries == 0 {
+                return self.in_a_moment(sender, &retired).await;
+            }
             let words = "a file still has it, for its sink fails";
             let trouble = Trouble::new(Code::Sink, words);
             return self.later(sender, &retired, trouble, engine.clock.wall()).await;
         }
         sender.secret_args.push(retired.value.clone());
         let vars = sender.engine.vars(self.account).value(&retired.value);
-        let sent = send(sender, self.cell, self.ask(), &vars).await;
+        let sent = sender.send(self.ask(), &vars, None).await;
         crash::point("rotation_revoked");
         match sent {
             Ok(_) => self.gone(sender, &retired).await,
@@ -131,6 +112,19 @@ impl Revoking<'_> {
                 self.later(sender, &retired, trouble(stopped, now), now).await
             }
         }
+    }
+
+    async fn in_a_moment(&self, sender: &Sender<'_>, retired: &Retired) -> Result<(), Halt> {
+        let engine = sender.engine;
+        let now = engine.clock.wall();
+        let generation = retired.generation;
+        let soon = now.plus(Duration::from_millis(250));
+        let again = move |rotation: &mut Rotation| {
+            for one in rotation.retired.iter_mut().filter(|one| one.generation == generation) {
+                (one.tries, one.retry_at) = (1, Some(soon));
+            }
+        };
+        Ok(self.cell.rotate(&*engine.store, &engine.vault, now, again).await?)
     }
 
     async fn gone(&self, sender: &Sender<'_>, retired: &Retired) -> Result<(), Halt> {

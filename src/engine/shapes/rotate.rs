@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Outcome, PERSON,
     exchange::{self, Trouble, UNKNOWN_LIFE, failed, trouble, waits},
-    revoke::{Halt, Revoking, gated, send},
+    revoke::{Halt, Revoking, gated},
 };
 use crate::{
     crash,
@@ -151,6 +151,7 @@ impl<'a> Rotating<'a> {
             renew_at,
             overlap: self.account.overlap.unwrap_or(self.rotate.overlap),
             revocable: self.rotate.revoke.is_some(),
+            place: engine.place_of(self.account),
         };
         let published =
             self.cell.publish(&*engine.store, &engine.vault, &engine.clock, plan).await?;
@@ -213,7 +214,7 @@ impl<'a> Rotating<'a> {
 
     async fn send(&mut self, ask: Ask<'_>) -> Result<Answered, Stopped> {
         let vars = self.sender.engine.vars(self.account);
-        send(&mut self.sender, self.cell, ask, &vars).await
+        self.sender.send(ask, &vars, None).await
     }
 
     async fn stop<T>(&self, stopped: Stopped) -> Result<T, Halt> {

@@ -4,10 +4,10 @@
 //! What was refused is remembered before anything else is tried: a login by the lockout guard, a
 //! refresh token or another credential by being dropped.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::{Renewal, Trouble, expiry, trouble};
+use super::{DOUBT, Renewal, Trouble, expiry, trouble};
 use crate::{
     credentials::{
         cell::{Obtained, Origin},
@@ -73,10 +73,14 @@ impl Renewal<'_> {
                 continue;
             }
             match self.go(way).await {
-                Ok(obtained) => {
+                Ok(mut obtained) => {
                     if let Some(way) = doubtful {
                         // The provider works, so it was the way that did not.
+                        let old = self.cell.refresh_token();
                         self.drop_what_was_used(way).await?;
+                        obtained.refresh_token = obtained.refresh_token.filter(|new| {
+                            old.is_none_or(|old| old.expose_secret() != new.expose_secret())
+                        });
                     }
                     return Ok(obtained);
                 }
@@ -172,6 +176,11 @@ impl Renewal<'_> {
     async fn go(&mut self, way: &Way) -> Result<Obtained, Failed> {
         let engine = self.sender.engine;
         let login = self.login(way, None);
+        let turn = login.map(|login| engine.guard.enter(login));
+        if let Some(None) = turn {
+            let words = "another account tries the same login".to_owned();
+            return Err(Failed::End(Unobtained::Waits(words)));
+        }
         if login.is_some_and(|login| engine.guard.is_locked(&login)) {
             let words = "the provider refused its login before";
             return Err(Failed::Next(Trouble::new(Code::Lockout, words)));
@@ -225,8 +234,14 @@ impl Renewal<'_> {
         if let Some(obtained) = self.with_changed_secrets(way).await? {
             return Ok(obtained);
         }
-        engine.guard.strike(&*engine.store, login, strike, now).await?;
-        Err(Failed::Next(trouble(stopped, now)))
+        let tries = engine.guard.strike(&*engine.store, login, strike, now).await?;
+        let mut trouble = trouble(stopped, now);
+        if strike == Strike::Doubtful {
+            // It may be an outage: the few tries are spread over minutes.
+            let wait = DOUBT.saturating_mul(1 << tries.doubts.saturating_sub(1).min(4));
+            trouble.not_before = Some(now.plus(wait));
+        }
+        Err(Failed::Next(trouble))
     }
 
     /// A job may have changed a secret of this way, without anybody knowing: if the new one works,
@@ -249,10 +264,16 @@ impl Renewal<'_> {
                 self.arrived(way, login, obtained).await.map(Some)
             }
             Err(Stopped::Asked | Stopped::LostClaim) => Err(Failed::End(Unobtained::Released)),
-            Err(Stopped::Verdict { verdict: Verdict::Refused | Verdict::Unauthorized, .. }) => {
+            Err(Stopped::Verdict {
+                verdict:
+                    verdict @ (Verdict::Refused | Verdict::Unauthorized | Verdict::MaybeRefused { .. }),
+                ..
+            }) => {
+                let doubtful = matches!(verdict, Verdict::MaybeRefused { .. });
+                let strike = if doubtful { Strike::Doubtful } else { Strike::Refused };
                 if let Some(login) = login {
                     let now = engine.clock.wall();
-                    engine.guard.strike(&*engine.store, login, Strike::Refused, now).await?;
+                    engine.guard.strike(&*engine.store, login, strike, now).await?;
                 }
                 Ok(None)
             }

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     crash,
-    credentials::cell::rotation::{Candidate, Intent, Orphan, Rotation},
+    credentials::cell::{
+        Cell,
+        rotation::{Candidate, Intent, Orphan, Rotation},
+    },
     engine::{
         answer::Answered,
         sender::{Ask, Stopped},
@@ -24,6 +27,8 @@ use crate::{
 
 /// With nothing left to use, and the list failing so often in a row, a value is created without it.
 const BLIND_AFTER: u32 = 3;
+/// A value that came expired is not asked for again at once: each try leaves one at the provider.
+const WRONG_CLOCK: Duration = Duration::from_mins(10);
 
 impl Rotating<'_> {
     /// Records the intent with what the list shows before it, and sends the create.
@@ -112,18 +117,22 @@ impl Rotating<'_> {
     ) -> Result<(), Halt> {
         let expired = candidate.life().is_some_and(|life| life.usable_until() <= now);
         let expires_at = candidate.expires_at;
+        // It may well live, if it is our clock that is wrong.
+        let mark = Cell::mark(&self.sender.engine.vault, &candidate.value);
+        let unusable = expired.then_some(Orphan { mark, seen_at: now, expires_at: None });
         let kept = move |rotation: &mut Rotation| {
             let intent = rotation.intent.take();
             // One that was sent before may still turn up.
             let doubt = intent.filter(|one| one.known.is_some() && one.sends as usize > found);
             rotation.doubt = doubt.or(rotation.doubt.take());
             rotation.orphans.extend(orphans);
+            rotation.orphans.extend(unusable);
             rotation.candidate = Some(candidate).filter(|_| !expired);
         };
         self.record(now, kept).await?;
         if expired {
             let words = "the value that came has expired already: is a clock wrong?";
-            let not_before = Some(now.plus(Duration::from_secs(30)));
+            let not_before = Some(now.plus(WRONG_CLOCK));
             let trouble = Trouble { not_before, ..Trouble::new(Code::Unsuccessful, words) };
             return self.give_up(trouble).await;
         }
