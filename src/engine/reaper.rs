@@ -30,11 +30,11 @@ pub async fn run(engine: Arc<Engine>) {
     }
 }
 
+/// Leases are looked after also where a step cannot be followed yet.
 async fn look(engine: &Engine, steps: &mut Steps) -> StoreResult<()> {
-    if let Some(by_ms) = steps.look(engine.clock.now()) {
-        engine.clock_stepped(by_ms).await?;
-    }
-    round(engine).await
+    let followed = engine.follow_clock(steps).await;
+    round(engine).await?;
+    followed
 }
 
 /// One round.
