@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, catalog::KindRef, running::Stop, steps::Steps};
+use super::{Engine, catalog::KindRef, expiring::Reminder, running::Stop, steps::Steps};
 use crate::{
     policy::{
         codes::Code,
@@ -22,7 +22,9 @@ pub async fn reclaim_all(engine: &Engine) -> StoreResult<usize> {
 pub async fn run(engine: Arc<Engine>) {
     let pause = engine.settings.lease / 3;
     let mut steps = Steps::since(engine.clock.now());
+    let mut reminder = Reminder::default();
     loop {
+        engine.tell_expiring(&mut reminder);
         tokio::time::sleep(pause.min(Duration::from_secs(20))).await;
         if let Err(error) = look(&engine, &mut steps).await {
             engine.store_works(Some(error.to_string()));

@@ -12,6 +12,7 @@ pub mod budget;
 pub mod cadence;
 pub mod classify;
 pub mod codes;
+pub mod expiring;
 pub mod gate;
 pub mod limit;
 pub mod lockout;
