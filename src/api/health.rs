@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Api, json, query::NoParams};
 use crate::{
-    engine::{Engine, catalog::KindRef},
+    engine::{Engine, catalog::KindRef, expiring::Expiring},
     policy::gate,
     types::Timestamp,
 };
@@ -28,17 +28,40 @@ struct Reason {
     account: Option<String>,
 }
 
+#[derive(Debug, Serialize)]
+struct Readiness {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<Reason>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Reason>,
+}
+
 pub async fn ready(State(api): State<Arc<Api>>, _: NoParams) -> Response {
     let now = api.engine.clock.wall();
     let mut reasons = daemon(&api);
     reasons.extend(credentials(&api.engine, now));
     reasons.extend(queues(&api.engine, now));
     reasons.extend(sinks(&api.engine).await);
-    if reasons.is_empty() {
-        return json::ok(&json!({ "status": "ready" }));
+    let body = Readiness {
+        status: if reasons.is_empty() { "ready" } else { "not_ready" },
+        warnings: warnings(&api.engine, now),
+        reasons,
+    };
+    if body.reasons.is_empty() {
+        return json::ok(&body);
     }
-    let body = json!({ "status": "not_ready", "reasons": reasons });
     json::answer(StatusCode::SERVICE_UNAVAILABLE, &body)
+}
+
+/// What will be wrong unless a person does something; until then it holds nothing up.
+fn warnings(engine: &Engine, now: Timestamp) -> Vec<Reason> {
+    let reason = |one: Expiring| Reason {
+        code: "secret_expiring",
+        detail: one.words(),
+        account: Some(one.account),
+    };
+    engine.expiring_secrets(now).into_iter().map(reason).collect()
 }
 
 fn daemon(api: &Api) -> Vec<Reason> {

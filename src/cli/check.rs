@@ -10,6 +10,7 @@ use crate::{
     definition::Registry,
     diagnostic::{Diagnostic, Diagnostics},
     engine::plan::{self, Visibility},
+    types::Timestamp,
 };
 
 /// What was found.
@@ -23,7 +24,7 @@ struct Report {
 }
 
 pub(super) fn run(file: Option<&Path>, env: &Env, console: &mut Console<'_>) -> Ended {
-    let report = examine(file, env);
+    let report = examine(file, env, console.now());
     if console.json {
         console.value(&report.json())?;
     } else {
@@ -34,9 +35,10 @@ pub(super) fn run(file: Option<&Path>, env: &Env, console: &mut Console<'_>) -> 
 
 /// Configuration, then definitions, then both together; a step that fails leaves the next one
 /// nothing to stand on.
-fn examine(file: Option<&Path>, env: &Env) -> Report {
+fn examine(file: Option<&Path>, env: &Env, now: Timestamp) -> Report {
     match Config::load(&Inputs::new(file, env)) {
-        Ok(config) => {
+        Ok(mut config) => {
+            config.warnings.extend(config.expiring(now));
             let warnings = config.warnings.clone();
             examine_with(&config, env)
                 .unwrap_or_else(|problems| Report { warnings, ..Report::bad(problems) })

@@ -98,6 +98,7 @@ impl Report {
         let credentials = fields::list(&answers.credentials, "credentials");
         let queues = fields::list(&answers.queues, "queues");
         concerns.extend(fields::list(&answers.ready, "reasons").iter().filter_map(not_ready));
+        concerns.extend(fields::list(&answers.ready, "warnings").iter().map(concern));
         concerns.extend(credentials.iter().filter_map(bad_credential));
         for queue in queues {
             concerns.extend(shut_queue(queue, now));
@@ -163,7 +164,12 @@ fn not_ready(reason: &Value) -> Option<Concern> {
     if told.contains(&code.as_str()) {
         return None;
     }
-    Some(Concern {
+    Some(concern(reason))
+}
+
+fn concern(reason: &Value) -> Concern {
+    let code = fields::text(reason, "code");
+    Concern {
         needs_person: code != "draining",
         subject: match fields::text(reason, "account") {
             account if account.is_empty() => "daemon".to_owned(),
@@ -172,7 +178,7 @@ fn not_ready(reason: &Value) -> Option<Concern> {
         detail: fields::text(reason, "detail"),
         advice: String::new(),
         code,
-    })
+    }
 }
 
 fn bad_credential(one: &Value) -> Option<Concern> {

@@ -17,7 +17,7 @@ use super::{
     grammar::{self, words},
     secret,
 };
-use crate::policy::limit::Limit;
+use crate::{policy::limit::Limit, types::Timestamp};
 
 /// One account. Whether its provider, secrets and parameters exist is for the definitions to say.
 #[derive(Debug, Clone)]
@@ -37,6 +37,14 @@ pub struct Account {
     /// How long an old credential stays valid beside its successor.
     pub overlap: Option<Duration>,
     pub sinks: Vec<Sink>,
+}
+
+impl Account {
+    /// When its secrets end, where that is written, by their names.
+    pub fn expiries(&self) -> impl Iterator<Item = (String, Timestamp)> {
+        let all = self.secrets.iter();
+        all.filter_map(|(name, secret)| Some((name.clone(), secret.expires?)))
+    }
 }
 
 words! {

@@ -39,7 +39,11 @@ pub use position::Position;
 pub use secret::{Resolved, SecretError, SecretFrom, SecretProblem, SecretSource};
 pub use sections::{Budget, Engine, Hooks, Log, LogFormat, Misfire, Retention, Schedule};
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics},
+    policy::expiring,
+    types::Timestamp,
+};
 
 /// Read where neither `--config` nor `$ATTENDANT_CONFIG` names a file; it may be absent.
 pub const SYSTEM_FILE: &str = "/etc/attendant/attendant.toml";
@@ -134,6 +138,22 @@ impl Config {
     #[must_use]
     pub fn position(&self, key: &str) -> Option<&Position> {
         self.positions.nearest(key)
+    }
+
+    /// Warnings of secrets that end soon or have ended.
+    #[must_use]
+    pub fn expiring(&self, now: Timestamp) -> Vec<Diagnostic> {
+        let mut found = vec![];
+        for account in self.accounts.values() {
+            for (name, expires) in account.expiries() {
+                let Some(ending) = expiring::ending(now, expires) else { continue };
+                let key = format!("accounts.{}.secrets.{name}.expires", account.name);
+                let message =
+                    format!("the secret {ending} ({expires}): put a new one in its place");
+                found.push(self.diagnostic(&key, message));
+            }
+        }
+        found
     }
 
     /// A problem with a key, told with its place.

@@ -432,9 +432,13 @@ impl Cell {
     ) -> StoreResult<Option<Timestamp>> {
         let _changing = self.changing.lock().await;
         let mut row = self.row();
-        let Some(sent_at) = row.sent_at else { return Ok(None) };
-        let relative = self.state().origin.relative;
         let moved = |at: Timestamp| Timestamp(at.0.saturating_add(by_ms));
+        let Some(sent_at) = row.sent_at else {
+            let mut state = self.state();
+            state.retry_at = state.retry_at.map(moved);
+            return Ok(state.retry_at);
+        };
+        let relative = self.state().origin.relative;
         row.sent_at = Some(moved(sent_at));
         if relative || row.expires_at.is_none() {
             row.expires_at = row.expires_at.map(moved);

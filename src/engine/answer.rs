@@ -1,5 +1,7 @@
 //! An answer as its definition sees it: predicates, status, and what may be told of it.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -23,7 +25,6 @@ const READ_FOR_WORDS: usize = 64 << 10;
 const HIDDEN: &str = "***";
 
 /// A complete answer with what the definition makes of it.
-#[derive(Debug)]
 pub struct Answered {
     pub status: u16,
     pub headers: HeaderMap,
@@ -35,6 +36,15 @@ pub struct Answered {
     /// What the definition's `status` took; the inner `None`: null.
     pub seen: Option<Result<Option<String>, EvalError>>,
     pub sent_at: Timestamp,
+}
+
+/// Without what was answered: there may be secrets in each part of it.
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Answered");
+        shown.field("status", &self.status).field("bytes", &self.body.len());
+        shown.field("sent_at", &self.sent_at).finish_non_exhaustive()
+    }
 }
 
 impl Answered {
@@ -193,6 +203,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_answer_is_shown_without_what_it_says() {
+        let body = r#"{"token":"s3cret"}"#;
+        let response: Value = serde_json::from_str(body).unwrap();
+        let answered = Answered {
+            status: 200,
+            headers: [(header::SET_COOKIE, "s3cret".parse().unwrap())].into_iter().collect(),
+            body: body.into(),
+            vars: Vars::new().answer(200, &HeaderMap::new(), body, Some(&response)),
+            response: Some(response),
+            seen: Some(Ok(Some("s3cret".to_owned()))),
+            sent_at: Timestamp(0),
+        };
+        let shown = format!("{answered:?} {answered:#?}");
+        assert!(shown.contains("200") && !shown.contains("s3cret"), "{shown}");
+    }
 
     #[test]
     fn secrets_are_found_however_deep_and_however_they_are_written() {

@@ -45,11 +45,16 @@ impl Budgets {
     ) -> StoreResult<Self> {
         let rows = store.buckets().await?;
         let now = clock.now();
+        let mut before: HashMap<&str, Vec<&BucketRow>> = HashMap::new();
+        for row in &rows {
+            before.entry(&row.budget).or_default().push(row);
+        }
         let mut inner = HashMap::new();
         for account in catalog.accounts.values() {
+            let rows = before.get(account.budget.as_str()).map_or(&[][..], Vec::as_slice);
             inner
                 .entry(account.budget.clone())
-                .or_insert_with(|| restore(&account.limits, &account.budget, &rows, &boot, now));
+                .or_insert_with(|| restore(&account.limits, rows, &boot, now));
         }
         let budgets = Self { boot, clock, inner: Mutex::new(inner) };
         let rows = budgets.all_rows(now);
@@ -69,10 +74,7 @@ impl Budgets {
     pub async fn tidy(&self, store: &dyn Store) -> StoreResult<()> {
         let now = self.clock.wall();
         let names: Vec<String> = self.lock().keys().cloned().collect();
-        for name in names {
-            store.drop_buckets(&name, &self.boot, now).await?;
-        }
-        Ok(())
+        store.drop_buckets(names, &self.boot, now).await
     }
 
     fn all_rows(&self, now: Now) -> Vec<BucketRow> {
@@ -145,10 +147,9 @@ impl Budgets {
     }
 }
 
-fn restore(limits: &[Limit], name: &str, rows: &[BucketRow], boot: &str, now: Now) -> Budget {
+fn restore(limits: &[Limit], rows: &[&BucketRow], boot: &str, now: Now) -> Budget {
     let before: Vec<SpentBefore> = rows
         .iter()
-        .filter(|row| row.budget == name)
         .map(|row| SpentBefore {
             window_ms: row.window_ms,
             age_ms: if row.boot == boot && !boot.is_empty() {

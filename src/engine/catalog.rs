@@ -19,6 +19,7 @@ use crate::{
     diagnostic::Diagnostic,
     policy::limit::Limit,
     store::{Hash16, KindId, QueueId, Store, StoreResult},
+    types::Timestamp,
 };
 
 /// An account ready for use.
@@ -34,6 +35,8 @@ pub struct Account {
     pub is_default: bool,
     pub params: Map<String, Value>,
     pub secrets: BTreeMap<String, SecretString>,
+    /// When secrets end, where their operator wrote it down.
+    pub expiries: BTreeMap<String, Timestamp>,
     /// Of all secrets: changes when one of them does.
     pub fingerprint: Hash16,
     pub overlap: Option<Duration>,
@@ -107,8 +110,9 @@ impl Catalog {
             local: store.queue_id(LOCAL).await?,
             warnings: plan.warnings,
         };
-        for draft in plan.drafts {
-            let queue = store.queue_id(&draft.name).await?;
+        let names = plan.drafts.iter().map(|draft| draft.name.clone()).collect();
+        let queues = store.queue_ids(names).await?;
+        for (draft, queue) in plan.drafts.into_iter().zip(queues) {
             let account = Arc::new(draft.into_account(queue, vault));
             catalog.queues.insert(queue, Arc::clone(&account));
             catalog.accounts.insert(account.name.clone(), account);

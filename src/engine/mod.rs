@@ -16,6 +16,7 @@ mod children;
 pub mod dispatcher;
 pub mod enqueue;
 pub mod erase;
+pub mod expiring;
 pub mod gates;
 mod holding;
 pub mod holds;

@@ -14,6 +14,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     policy::limit::Limit,
     store::QueueId,
+    types::Timestamp,
 };
 
 /// An account that is checked but not yet known to a store.
@@ -27,6 +28,7 @@ pub struct Draft {
     is_default: bool,
     params: Map<String, Value>,
     secrets: BTreeMap<String, SecretString>,
+    expiries: BTreeMap<String, Timestamp>,
     overlap: Option<Duration>,
     sinks: Vec<config::Sink>,
 }
@@ -118,6 +120,7 @@ fn draft(
         is_default: account.is_default,
         params: params?,
         secrets,
+        expiries: account.expiries().collect(),
         overlap: account.overlap,
         sinks: account.sinks.clone(),
     })
@@ -298,6 +301,7 @@ impl Draft {
             is_default: self.is_default,
             params: self.params,
             secrets: self.secrets,
+            expiries: self.expiries,
             overlap: self.overlap,
             sinks: self.sinks,
         }

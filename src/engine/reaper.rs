@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, catalog::KindRef, running::Stop, steps::Steps};
+use super::{Engine, catalog::KindRef, expiring::Reminder, running::Stop, steps::Steps};
 use crate::{
     policy::{
         codes::Code,
@@ -22,7 +22,9 @@ pub async fn reclaim_all(engine: &Engine) -> StoreResult<usize> {
 pub async fn run(engine: Arc<Engine>) {
     let pause = engine.settings.lease / 3;
     let mut steps = Steps::since(engine.clock.now());
+    let mut reminder = Reminder::default();
     loop {
+        engine.tell_expiring(&mut reminder);
         tokio::time::sleep(pause.min(Duration::from_secs(20))).await;
         if let Err(error) = look(&engine, &mut steps).await {
             engine.store_works(Some(error.to_string()));
@@ -30,11 +32,11 @@ pub async fn run(engine: Arc<Engine>) {
     }
 }
 
+/// Leases are looked after also where a step cannot be followed yet.
 async fn look(engine: &Engine, steps: &mut Steps) -> StoreResult<()> {
-    if let Some(by_ms) = steps.look(engine.clock.now()) {
-        engine.clock_stepped(by_ms).await?;
-    }
-    round(engine).await
+    let followed = engine.follow_clock(steps).await;
+    round(engine).await?;
+    followed
 }
 
 /// One round.

@@ -4,26 +4,40 @@
 //! that it told as a time is compared with the clock as it is now. A suspend is no step: both
 //! clocks go on meanwhile, and due times are compared anew at least every ten seconds.
 
+use std::collections::HashMap;
+
 use super::Engine;
 use crate::{
     clock::Now,
-    store::StoreResult,
+    credentials::cell::Cell,
+    policy::rotation::promise::earlier,
+    store::{QueueId, StoreResult},
     telemetry::events::{Event, Name, emit},
 };
 
 /// Less than this is adjusted, not stepped.
 const SMALLEST_MS: i64 = 2_000;
 
-/// How far the wall clock is ahead of the time since boot.
+/// How far the wall clock is ahead of the time since boot, and who has not followed it yet.
 #[derive(Debug)]
 pub struct Steps {
     offset_ms: i64,
+    owed: HashMap<(QueueId, String), Owed>,
+}
+
+/// What is still to be done for a credential, until its job has followed it.
+#[derive(Debug, Clone, Copy)]
+struct Owed {
+    /// A value that came since was counted by the new time.
+    generation: i64,
+    /// 0: it was moved, but its job was not.
+    by_ms: i64,
 }
 
 impl Steps {
     #[must_use]
-    pub const fn since(now: Now) -> Self {
-        Self { offset_ms: offset(now) }
+    pub fn since(now: Now) -> Self {
+        Self { offset_ms: offset(now), owed: HashMap::new() }
     }
 
     /// By how much the wall clock was stepped since it was last looked at, if it was.
@@ -32,6 +46,18 @@ impl Steps {
         self.offset_ms = offset(now);
         if step.saturating_abs() < SMALLEST_MS { None } else { Some(step) }
     }
+
+    fn owe<'c>(&mut self, cells: impl Iterator<Item = &'c Cell>, by_ms: i64) {
+        for cell in cells {
+            let generation = cell.generation();
+            let owed = self.owed.entry((cell.queue, cell.name.clone()));
+            let owed = owed.or_insert(Owed { generation, by_ms: 0 });
+            if owed.generation != generation {
+                *owed = Owed { generation, by_ms: 0 };
+            }
+            owed.by_ms = owed.by_ms.saturating_add(by_ms);
+        }
+    }
 }
 
 const fn offset(now: Now) -> i64 {
@@ -39,21 +65,43 @@ const fn offset(now: Now) -> i64 {
 }
 
 impl Engine {
-    /// Moves what was counted by the wall clock, and the renewals with it.
-    pub async fn clock_stepped(&self, by_ms: i64) -> StoreResult<()> {
-        let detail = format!("the wall clock was stepped by {by_ms} ms; renewals follow it");
-        emit(Name::ClockStepped, &Event { detail: Some(&detail), ..Event::default() });
-        let now = self.clock.wall();
-        for cell in self.credentials.all() {
-            let Some(at) = cell.step(&*self.store, by_ms, rand::random()).await? else { continue };
-            let Some(job) = self.store.live_job(cell.queue, self.renewal_key(&cell.name)).await?
-            else {
-                continue;
-            };
-            self.store.reschedule(job.seq, at, at <= now).await?;
-            self.wake.due(at);
-            self.wake.ready(cell.queue);
+    /// Moves what was counted by the wall clock, and the renewals with it, if it was stepped. What
+    /// the store does not take now is done the next time; the others do not wait for it.
+    pub async fn follow_clock(&self, steps: &mut Steps) -> StoreResult<()> {
+        if let Some(by_ms) = steps.look(self.clock.now()) {
+            let detail = format!("the wall clock was stepped by {by_ms} ms; renewals follow it");
+            emit(Name::ClockStepped, &Event { detail: Some(&detail), ..Event::default() });
+            steps.owe(self.credentials.all().iter().map(|cell| &**cell), by_ms);
         }
+        let mut trouble = Ok(());
+        let owing: Vec<(QueueId, String)> = steps.owed.keys().cloned().collect();
+        for key in owing {
+            let cell = self.credentials.cell(key.0, &key.1);
+            if let Some(cell) = cell
+                && let Some(owed) = steps.owed.get_mut(&key)
+                && owed.generation == cell.generation()
+                && let Err(error) = self.step(&cell, &mut owed.by_ms).await
+            {
+                trouble = trouble.and(Err(error));
+                continue;
+            }
+            steps.owed.remove(&key);
+        }
+        trouble
+    }
+
+    async fn step(&self, cell: &Cell, by_ms: &mut i64) -> StoreResult<()> {
+        let planned = cell.step(&*self.store, *by_ms, rand::random()).await?;
+        *by_ms = 0;
+        let Some(planned) = planned else { return Ok(()) };
+        let Some(job) = self.store.live_job(cell.queue, self.renewal_key(&cell.name)).await? else {
+            return Ok(());
+        };
+        let now = self.clock.wall();
+        let at = earlier(Some(planned), cell.next_revocation(now)).unwrap_or(planned);
+        self.store.reschedule(job.seq, at, at <= now).await?;
+        self.wake.due(at);
+        self.wake.ready(cell.queue);
         Ok(())
     }
 }

@@ -4,7 +4,8 @@
 //! A request's way through here: [`classify`] says what its end means, [`settle`] what that does
 //! to the job; [`gate`] and [`budget`] say whether the next one may go, [`backoff`], [`cadence`]
 //! and [`renewal`] when. [`rotation`] says how one credential follows another, [`sink`] when a value
-//! goes into another program's file.
+//! goes into another program's file, [`expiring`] when people are told that a
+//! secret ends.
 
 pub mod backoff;
 pub mod breaker;
@@ -12,6 +13,7 @@ pub mod budget;
 pub mod cadence;
 pub mod classify;
 pub mod codes;
+pub mod expiring;
 pub mod gate;
 pub mod limit;
 pub mod lockout;

@@ -50,6 +50,8 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// The row of an account's queue, made where it is missing.
     async fn queue_id(&self, account: &str) -> StoreResult<QueueId>;
+    /// The same for many at once, in their order.
+    async fn queue_ids(&self, accounts: Vec<String>) -> StoreResult<Vec<QueueId>>;
     async fn kind_id(&self, name: &str) -> StoreResult<KindId>;
     /// `who` is the JSON of `created_by`.
     async fn actor_id(&self, who: &str) -> StoreResult<ActorId>;
@@ -134,8 +136,14 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
 
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>>;
     async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()>;
-    /// Drops buckets of another boot (they were written anew) and those whose window is over.
-    async fn drop_buckets(&self, budget: &str, boot: &str, now: Timestamp) -> StoreResult<()>;
+    /// Drops, of these budgets, buckets of another boot (they were written anew) and those whose
+    /// window is over. All at once.
+    async fn drop_buckets(
+        &self,
+        budgets: Vec<String>,
+        boot: &str,
+        now: Timestamp,
+    ) -> StoreResult<()>;
 
     /// Erases what is personal in the chain of this first job, and keeps its skeleton and the
     /// tombstone of its key. What is still live in it ends as cancelled. Durable when it returns,

@@ -70,6 +70,8 @@ names! {
     SinkRemoved = "sink.removed", INFO;
     /// A job changed a secret at the provider: the configuration has the old one.
     SecretChanged = "credential.secret_changed", WARN;
+    /// A secret ends soon, or has, as its operator wrote.
+    SecretExpiring = "secret.expiring", WARN;
     QueueGated = "queue.gated", WARN;
     QueueOpened = "queue.opened", INFO;
     QueuePaused = "queue.paused", INFO;

@@ -1,7 +1,10 @@
 //! What is erased can be read nowhere any more, in backups neither; a rekey leaves nothing sealed
 //! with the old key; and a kill at any moment of either leaves what a restart finishes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use attendant::{
     clock::Clock,
@@ -267,6 +270,63 @@ async fn a_rekey_leaves_nothing_sealed_with_the_old_key() {
     assert!(good == count && count >= 9, "{good} of {count}");
     let _daemon = world.site.start();
     assert_eq!(world.site.ok(&["jobs", "result", &id]), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rekey_ends_while_jobs_come_and_go() {
+    let world = world().await;
+    let daemon = world.site.start();
+    let done = AtomicBool::new(false);
+    let ids: Vec<String> = std::thread::scope(|scope| {
+        let load = || {
+            let mut ids = vec![];
+            while !done.load(Ordering::Acquire) {
+                ids.push(world.site.ok(&["enqueue", "certn.users"]));
+                world.site.ok(&["credentials", "renew", "certn/access_token"]);
+            }
+            ids
+        };
+        let loads = [scope.spawn(load), scope.spawn(load)];
+        let keys: Vec<_> = (0..4)
+            .map(|_| {
+                // Told first, so that the load ends even if this panics.
+                let rekeyed = world.site.run(&["rekey"]);
+                if !rekeyed.status.success() {
+                    done.store(true, Ordering::Release);
+                }
+                assert!(rekeyed.status.success(), "{}", String::from_utf8_lossy(&rekeyed.stderr));
+                world.key().id()
+            })
+            .collect();
+        done.store(true, Ordering::Release);
+        assert!(keys.windows(2).all(|two| two[0] != two[1]), "{keys:?}");
+        loads.into_iter().flat_map(|load| load.join().unwrap()).collect()
+    });
+    for id in &ids {
+        world.site.ok(&["jobs", "wait", id, "--timeout", "30s"]);
+        assert_eq!(world.site.job(id)["state"], "completed");
+    }
+    daemon.stop();
+    let (good, count) = opened(&world.database(), &world.key(), &ids).await;
+    assert!(good == count && count >= ids.len(), "{good} of {count}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_says_at_its_start_which_secrets_have_ended() {
+    let world = world().await;
+    let config = std::fs::read_to_string(world.site.path("attendant.toml")).unwrap();
+    let given = r#"{ file = "client_secret" }"#;
+    let dated = r#"{ file = "client_secret", expires = "2020-12-31" }"#;
+    assert!(config.contains(given), "{config}");
+    world.site.write("attendant.toml", &config.replace(given, dated));
+    let daemon = world.site.start();
+    let status = world.site.run(&["status"]);
+    let said = String::from_utf8_lossy(&status.stdout);
+    assert_eq!(status.status.code(), Some(1), "{said}");
+    assert!(said.contains("secret_expiring") && said.contains("has expired"), "{said}");
+    let log = daemon.stop();
+    let told: Vec<&String> = log.iter().filter(|line| line.contains("secret.expiring")).collect();
+    assert!(told.len() == 1 && told[0].contains("has expired (2020-12-31"), "{told:?}");
 }
 
 #[cfg(feature = "crash-points")]

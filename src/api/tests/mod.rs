@@ -8,6 +8,7 @@ mod credentials;
 mod jobs;
 mod operations;
 mod sealing;
+mod steps;
 mod waiting;
 
 use std::{sync::Arc, time::Duration};
@@ -113,11 +114,15 @@ impl Setup {
     }
 
     async fn with_access(access: Access) -> Self {
+        Self::with(access, CONFIG).await
+    }
+
+    async fn with(access: Access, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("jobs.d")).unwrap();
         std::fs::write(folder.path().join("jobs.d/acme.toml"), ACME).unwrap();
         let clock = ManualClock::at(NOW);
-        let engine = engine(&folder, clock.clone()).await;
+        let engine = engine_with(&folder, clock.clone(), config).await;
         let socket = folder.path().join("attendant.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let stop = CancellationToken::new();
@@ -189,9 +194,9 @@ impl Setup {
     }
 }
 
-async fn engine(folder: &TempDir, clock: ManualClock) -> Arc<Engine> {
+async fn engine_with(folder: &TempDir, clock: ManualClock, config: &str) -> Arc<Engine> {
     let file = folder.path().join("attendant.toml");
-    std::fs::write(&file, CONFIG).unwrap();
+    std::fs::write(&file, config).unwrap();
     let env: Env = [("HOME", "/tmp"), ("ID", "id"), ("SECRET", "secret")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();

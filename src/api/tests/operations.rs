@@ -28,6 +28,34 @@ async fn ready_only_when_nothing_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_secret_that_ends_soon_is_told_and_holds_nothing_up() {
+    // It is 2027-01-15, 08:00.
+    let config = CONFIG
+        .replace(r#"{ env = "ID" }"#, r#"{ env = "ID", expires = "2027-01-29T08:00:01Z" }"#)
+        .replace(r#"{ env = "SECRET" }"#, r#"{ env = "SECRET", expires = "2027-02-01" }"#);
+    let setup = Setup::with(Access::own_user(), &config).await;
+    credentials::put(&setup, Duration::from_hours(24 * 365)).await;
+    assert_eq!(setup.get("/readyz").await.expect(200), json!({"status": "ready"}));
+    let table = [
+        (1, 1, "secret `client_id` of account certn expires in 14 days"),
+        (14 * 24 * 3600, 2, "certn has expired (2027-01-29T08:00:01.000Z)"),
+    ];
+    for (seconds, count, words) in table {
+        setup.clock.advance(Duration::from_secs(seconds));
+        let ready = setup.get("/readyz").await.expect(200);
+        assert_eq!((&ready["status"], &ready["reasons"]), (&json!("ready"), &Value::Null));
+        assert_eq!(ready["warnings"].as_array().unwrap().len(), count);
+        let warning = &ready["warnings"][0];
+        assert_eq!(
+            (&warning["code"], &warning["account"]),
+            (&json!("secret_expiring"), &json!("certn"))
+        );
+        let detail = warning["detail"].as_str().unwrap();
+        assert!(detail.contains(words), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn queues_show_what_is_left_and_what_waits() {
     let setup = Setup::new().await;
     setup.job(&applicant("1")).await;

@@ -175,6 +175,8 @@ fn status_is_exit_1_only_if_a_person_is_needed() {
     let unready = |code: &str| {
         (503, json!({"status": "not_ready", "reasons": [{"code": code, "detail": "x"}]}))
     };
+    let warning = json!({"code": "secret_expiring", "account": "certn", "detail": "x"});
+    let warned = (200, json!({"status": "ready", "warnings": [warning]}));
     let table = [
         (ready(), "open", 0, 0, "ready; healthy"),
         (ready(), "gated", 0, 0, "ready; what is not as it should be mends itself"),
@@ -182,6 +184,7 @@ fn status_is_exit_1_only_if_a_person_is_needed() {
         (unready("store"), "open", 0, 1, "not ready; something needs a person"),
         (ready(), "paused", 0, 1, "attendant queues resume certn"),
         (ready(), "open", 1, 1, "attendant jobs show"),
+        (warned, "open", 0, 1, "ready; something needs a person"),
     ];
     for (ready, state, unknown, code, words) in table {
         let run = daemon(&ready, &queue(state), unknown).run(&["status"]);

@@ -118,6 +118,21 @@ fn check_counts_what_is_valid_and_names_what_is_not() {
 }
 
 #[test]
+fn check_warns_of_secrets_that_end_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.toml").display().to_string();
+    let text = "[accounts.st]\nprovider = \"scantrust\"\nbase_url = \"https://x.test\"\n\
+                secrets.uat = { credential = \"uat\", expires = \"2020-12-31\" }\n";
+    for (expires, warned) in [("2020-12-31", true), ("9999-12-31", false)] {
+        std::fs::write(&file, text.replace("2020-12-31", expires)).unwrap();
+        let said = run(&["check", "--config", &file], &[("HOME", "/nonexistent")], "");
+        assert_eq!(said.code, 0, "{}", said.out);
+        let words = ":4: accounts.st.secrets.uat.expires: warning: the secret has expired (2020-12";
+        assert_eq!(said.out.contains(words), warned, "{}", said.out);
+    }
+}
+
+#[test]
 fn check_reads_the_definitions_too() {
     let fake = Fake::new();
     std::fs::create_dir(fake.path("jobs.d")).unwrap();

@@ -7,7 +7,7 @@ pub mod follow;
 pub mod revoke;
 pub mod rotate;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -31,7 +31,6 @@ use crate::{
 const PERSON: Duration = Duration::from_mins(1);
 
 /// A file that an attempt brought.
-#[derive(Debug)]
 pub struct File {
     pub name: String,
     pub content_type: String,
@@ -39,7 +38,6 @@ pub struct File {
 }
 
 /// What an attempt came to.
-#[derive(Debug)]
 pub struct Outcome {
     pub end: AttemptEnd,
     /// For people, without secrets; sealed before it is stored.
@@ -54,6 +52,24 @@ pub struct Outcome {
     pub gate: Option<(Timestamp, Code)>,
     /// The provider seems to have changed.
     pub suspect: Option<Suspect>,
+}
+
+/// Without its contents.
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("File");
+        shown.field("name", &self.name).field("content_type", &self.content_type);
+        shown.field("bytes", &self.bytes.len()).finish()
+    }
+}
+
+/// How it ended, without what was answered.
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Outcome");
+        shown.field("end", &self.end).field("file", &self.file).field("gate", &self.gate);
+        shown.field("suspect", &self.suspect).finish_non_exhaustive()
+    }
 }
 
 /// How sure it is that a provider has changed.
@@ -222,4 +238,32 @@ fn of_verdict(run: &Run<'_>, verdict: Verdict, words: String, now: Timestamp) ->
         _ => {}
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_an_attempt_brought_is_not_shown() {
+        let args = json!({ "pass": "s3cret" }).as_object().cloned().unwrap_or_default();
+        let payload = Payload { args: args.clone(), key: Some("s3cret".into()), more: vec![args] };
+        let outcome = Outcome {
+            words: Some("s3cret".to_owned()),
+            result: Some(json!("s3cret")),
+            status: Some(Some("s3cret".to_owned())),
+            file: Some(File {
+                name: "report.pdf".to_owned(),
+                content_type: "application/pdf".to_owned(),
+                bytes: "s3cret".into(),
+            }),
+            vars: Some(Vars::new().params(&payload.args)),
+            ..Outcome::of(AttemptEnd::Done)
+        };
+        let shown = format!("{payload:?} {outcome:?} {outcome:#?}");
+        assert!(shown.contains("pass") && shown.contains("report.pdf"), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
 }

@@ -1,6 +1,10 @@
 //! What a command said, fit to be kept: without secrets, within bounds.
 
-use std::{collections::BTreeSet, fmt::Write as _, ops::Range};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write as _,
+    ops::Range,
+};
 
 use base64::{Engine as _, engine::general_purpose as base64_forms};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -12,6 +16,8 @@ use super::process::Output;
 const HIDDEN: &str = "***";
 /// What is kept of a long output: so much of each end.
 const SHOWN: usize = 2 * 1024;
+/// So many bytes of a secret are looked for first.
+const START: usize = 12;
 /// Shorter lines of a secret of several lines hide nothing worth it.
 const SHORTEST_LINE: usize = 4;
 
@@ -63,10 +69,9 @@ fn needles(secrets: &[SecretString]) -> BTreeSet<String> {
 
 /// Overlapping finds become one, so that no rest of either is left.
 fn hide(text: &[u8], needles: &BTreeSet<String>, cut: Cut) -> String {
-    let mut found: Vec<Range<usize>> = vec![];
+    let mut found = finds(text, needles);
     for needle in needles {
         let needle = needle.as_bytes();
-        found.extend(finds(text, needle));
         match cut {
             Cut::None => {}
             Cut::End => {
@@ -92,9 +97,22 @@ fn hide(text: &[u8], needles: &BTreeSet<String>, cut: Cut) -> String {
     String::from_utf8_lossy(&hidden).into_owned()
 }
 
-fn finds(text: &[u8], needle: &[u8]) -> Vec<Range<usize>> {
-    let windows = text.windows(needle.len()).enumerate();
-    windows.filter(|(_, window)| *window == needle).map(|(at, _)| at..at + needle.len()).collect()
+/// Every place where one of them stands. They are looked up by how they start: thousands of
+/// accounts have tens of thousands of needles, too many to look for one after the other.
+fn finds(text: &[u8], needles: &BTreeSet<String>) -> Vec<Range<usize>> {
+    let mut by_start: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
+    for needle in needles.iter().map(String::as_bytes) {
+        by_start.entry(&needle[..needle.len().min(START)]).or_default().push(needle);
+    }
+    let lengths: BTreeSet<usize> = by_start.keys().map(|start| start.len()).collect();
+    let mut found = vec![];
+    for at in 0..text.len() {
+        let rest = &text[at..];
+        let starts = lengths.iter().filter_map(|length| by_start.get(rest.get(..*length)?));
+        let here = starts.flatten().filter(|needle| rest.starts_with(needle));
+        found.extend(here.map(|needle| at..at + needle.len()));
+    }
+    found
 }
 
 fn shortened(text: &str, dropped: usize) -> String {
@@ -160,6 +178,15 @@ mod tests {
     fn overlapping_secrets_leave_no_rest() {
         let secrets = secrets(&["abcdef", "defghi", "cd"]);
         assert_eq!(tidy(&said("xabcdefghiy abcdef"), &secrets), "x***y ***");
+    }
+
+    #[test]
+    fn each_of_many_that_start_alike_is_found() {
+        let all: Vec<String> = (0..3_000).map(|n| format!("eyJhbGciOiJSUzI1NiJ9.{n:05}")).collect();
+        let mut all: Vec<&str> = all.iter().map(String::as_str).collect();
+        all.extend(["eyJhbGciOiJSUzI1NiJ9.007", "xy", "eyJ"]);
+        let text = format!("xyz {} eyJhbGciOiJSUzI1NiJ9.02999 eyJha x {}", all[0], all[2_999]);
+        assert_eq!(tidy(&said(&text), &secrets(&all)), "***z *** *** ***ha x ***");
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(super) enum Arg {
     Int(Option<i64>),
     Text(Option<String>),
     Bytes(Option<Vec<u8>>),
+    /// New values together with those whose place they take: the old ones are only compared.
+    Resealed(Vec<u8>),
 }
 
 /// The one writing connection.
@@ -70,7 +72,7 @@ impl Refused {
     }
 }
 
-/// Every sealed value that a batch would store.
+/// Every sealed value that a batch would store, but for what was sealed anew: that begins otherwise.
 fn sealed_in(batch: &Batch<Statement>) -> impl Iterator<Item = &[u8]> {
     let settled = batch.settle.iter().flat_map(|one| {
         let parts = [
@@ -225,6 +227,7 @@ fn write_custom(script: &mut Script, custom: &[Statement]) -> StoreResult<Vec<us
                 Arg::Int(value) => script.bind(value)?,
                 Arg::Text(value) => script.bind(value)?,
                 Arg::Bytes(value) => script.bind(value)?,
+                Arg::Resealed(value) => script.bind(value)?,
             }
         }
     }

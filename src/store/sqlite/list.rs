@@ -15,6 +15,7 @@ pub(super) fn list_statement(filter: &JobFilter) -> StoreResult<(String, SqliteA
             Arg::Int(value) => sqlx::Arguments::add(&mut args, value),
             Arg::Text(value) => sqlx::Arguments::add(&mut args, value),
             Arg::Bytes(value) => sqlx::Arguments::add(&mut args, value),
+            Arg::Resealed(value) => sqlx::Arguments::add(&mut args, value),
         }
         .map_err(|error| StoreError::Unexpected(error.to_string()))
     };

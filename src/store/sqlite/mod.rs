@@ -108,6 +108,19 @@ impl Store for SqliteStore {
         self.intern("queues", account, sql).await
     }
 
+    async fn queue_ids(&self, accounts: Vec<String>) -> StoreResult<Vec<QueueId>> {
+        if accounts.is_empty() {
+            return Ok(vec![]);
+        }
+        let list = Arg::Text(Some(serde_json::Value::from(accounts.clone()).to_string()));
+        let rows = self.write(sql::QUEUE_IDS, vec![list]).await?;
+        let ids: HashMap<String, QueueId> =
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let id = |name: &String| ids.get(name).copied();
+        let missing = || StoreError::Unexpected("no number for a name in queues".to_owned());
+        accounts.iter().map(|name| id(name).ok_or_else(missing)).collect()
+    }
+
     async fn kind_id(&self, name: &str) -> StoreResult<KindId> {
         let sql = sql::KIND_ID;
         self.intern("kinds", name, sql).await
@@ -489,10 +502,18 @@ impl Store for SqliteStore {
         self.writer.save_buckets(rows).await
     }
 
-    async fn drop_buckets(&self, budget: &str, boot: &str, now: Timestamp) -> StoreResult<()> {
+    async fn drop_buckets(
+        &self,
+        budgets: Vec<String>,
+        boot: &str,
+        now: Timestamp,
+    ) -> StoreResult<()> {
+        if budgets.is_empty() {
+            return Ok(());
+        }
         let sql = sql::DROP_BUCKETS;
         let args = vec![
-            Arg::Text(Some(budget.to_owned())),
+            Arg::Text(Some(serde_json::Value::from(budgets).to_string())),
             Arg::Text(Some(boot.to_owned())),
             Arg::Int(Some(now.0)),
         ];
@@ -548,7 +569,7 @@ impl Store for SqliteStore {
 
     async fn reseal(&self, column: SealedColumn, values: Vec<Resealed>) -> StoreResult<u64> {
         let (list, bytes) = sealed::encode(&values);
-        let args = vec![Arg::Text(Some(list)), Arg::Bytes(Some(bytes))];
+        let args = vec![Arg::Text(Some(list)), Arg::Resealed(bytes)];
         let rows = self.write(sealed::statements(column).reseal, args).await?;
         Ok(rows.len() as u64)
     }

@@ -10,6 +10,11 @@ pub(super) const QUEUE_ID: &str = "
     INSERT INTO queues (account) VALUES (?)
     ON CONFLICT (account) DO UPDATE SET account = account RETURNING id;";
 
+/// `WHERE true` keeps `ON CONFLICT` from being read as a join's.
+pub(super) const QUEUE_IDS: &str = "
+    INSERT INTO queues (account) SELECT value FROM json_each(?) WHERE true
+    ON CONFLICT (account) DO UPDATE SET account = account RETURNING account, id;";
+
 pub(super) const KIND_ID: &str = "
     INSERT INTO kinds (name) VALUES (?)
     ON CONFLICT (name) DO UPDATE SET name = name RETURNING id;";
@@ -160,7 +165,8 @@ pub(super) const BUCKETS: &str = "
 
 pub(super) const DROP_BUCKETS: &str = "
     DELETE FROM budget_buckets
-    WHERE budget = ? AND (boot <> ? OR wall_ms < ? - 2 * window_ms);";
+    WHERE budget IN (SELECT value FROM json_each(?))
+      AND (boot <> ? OR wall_ms < ? - 2 * window_ms);";
 
 pub(super) const ERASURES: &str = "
     SELECT job, at, cut FROM erasures";

@@ -139,6 +139,7 @@ macro_rules! conformance {
                 sinks_are_saved_whole,
                 buckets_are_replaced,
                 old_buckets_are_dropped,
+                queues_are_numbered_in_their_order,
                 meta_is_replaced,
             ],
             facts: [
@@ -158,6 +159,7 @@ macro_rules! conformance {
                 what_is_sealed_is_gone_through_in_pages,
                 only_what_was_read_is_replaced,
                 what_is_refused_is_stored_no_more,
+                what_came_before_a_refusal_is_sealed_anew_after_it,
             ],
             concurrency: [
                 names_have_one_number,

@@ -260,3 +260,23 @@ pub async fn what_is_refused_is_stored_no_more(world: World) {
     assert_eq!(fresh.unwrap(), [Enqueued::New]);
     assert!(world.settle(ended(&job, JobState::Completed, at(3))).await);
 }
+
+pub async fn what_came_before_a_refusal_is_sealed_anew_after_it(world: World) {
+    chain(&world).await;
+    world.store.save_credential(credential(&world, "a")).await.unwrap();
+    change_secrets(&world).await;
+    world.store.refuse(b"old").await.unwrap();
+    for column in SealedColumn::ALL {
+        let values = all(&world, column).await;
+        assert!(!values.is_empty(), "{column:?}");
+        let count = values.len() as u64;
+        let anew = |value: SealedValue| Resealed {
+            at: value.at,
+            was: value.sealed,
+            sealed: b"new".to_vec(),
+        };
+        let anew = values.into_iter().map(anew).collect();
+        assert_eq!(world.store.reseal(column, anew).await.unwrap(), count, "{column:?}");
+        assert!(all(&world, column).await.is_empty(), "{column:?}");
+    }
+}

@@ -138,18 +138,34 @@ pub async fn buckets_are_replaced(world: World) {
 }
 
 pub async fn old_buckets_are_dropped(world: World) {
-    let rows = vec![bucket("a", 0, 1), bucket("a", 1, 1), bucket("b", 0, 1)];
+    let rows = vec![bucket("a", 0, 1), bucket("a", 1, 1), bucket("b", 0, 1), bucket("c'\"", 0, 1)];
     world.store.save_buckets(rows).await.unwrap();
+    let drop_of = |names: &[&str], boot: &'static str, now| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        world.store.drop_buckets(names, boot, now)
+    };
+    drop_of(&[], BOOT, at(1_000_000)).await.unwrap();
     // A bucket counts until its end plus its window; twice the window is past that.
-    world.store.drop_buckets("a", BOOT, at(120_000)).await.unwrap();
-    assert_eq!(world.store.buckets().await.unwrap().len(), 3);
-    world.store.drop_buckets("a", BOOT, at(120_001)).await.unwrap();
+    drop_of(&["a", "c'\""], BOOT, at(120_000)).await.unwrap();
+    assert_eq!(world.store.buckets().await.unwrap().len(), 4);
+    drop_of(&["a", "c'\"", "unknown"], BOOT, at(120_001)).await.unwrap();
     let mut rows = world.store.buckets().await.unwrap();
     rows.sort_by(|a, b| a.budget.cmp(&b.budget));
     assert_eq!(rows, [bucket("a", 1, 1), bucket("b", 0, 1)]);
     // Those of another boot were written anew under this one.
-    world.store.drop_buckets("b", "another boot", at(0)).await.unwrap();
+    drop_of(&["b"], "another boot", at(0)).await.unwrap();
     assert_eq!(world.store.buckets().await.unwrap(), [bucket("a", 1, 1)]);
+}
+
+pub async fn queues_are_numbered_in_their_order(world: World) {
+    let names = ["new", "certn", "o'th\"er", "new"].map(str::to_owned).to_vec();
+    let ids = world.store.queue_ids(names.clone()).await.unwrap();
+    assert_eq!((ids.len(), ids[1], ids[0]), (4, world.queue, ids[3]));
+    for (name, id) in names.iter().zip(&ids) {
+        assert_eq!(world.store.queue_id(name).await.unwrap(), *id, "{name}");
+    }
+    assert_eq!(world.store.queue_ids(names).await.unwrap(), ids);
+    assert!(world.store.queue_ids(vec![]).await.unwrap().is_empty());
 }
 
 pub async fn meta_is_replaced(world: World) {
