@@ -1,6 +1,16 @@
 //! What the demo plays on: a sandbox, a folder, a daemon of our own, and our own commands.
 
-use std::{fmt, os::unix::fs::DirBuilderExt as _, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    fmt,
+    os::unix::fs::DirBuilderExt as _,
+    path::PathBuf,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -9,10 +19,10 @@ use nix::{
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use super::config::{self, SOCKET};
 use crate::{
     clock::{self, Clock},
-    definition::Registry,
-    sandbox::{Options, Sandbox, certn},
+    sandbox::{Options, Provider, Sandbox},
 };
 
 /// How often something is looked at that has not come yet.
@@ -23,6 +33,12 @@ const STEP: Duration = Duration::from_secs(25);
 /// Why the demo cannot go on.
 #[derive(Debug)]
 pub struct Failure(String);
+
+impl Failure {
+    pub fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,7 +60,12 @@ pub struct Step {
 }
 
 pub struct Stage {
+    /// Certn.
     pub sandbox: Sandbox,
+    /// ControlByWeb.
+    pub gate: Arc<Sandbox>,
+    /// The daemon was killed, and its successor has not answered yet.
+    pub down: Arc<AtomicBool>,
     pub steps: Vec<Step>,
     folder: PathBuf,
     program: PathBuf,
@@ -52,47 +73,25 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Simulated provider, folder, configuration, definition: all but the daemon.
+    /// Simulated providers, folder, configuration, definition: all but the daemon.
     pub async fn set() -> Result<Self, Failure> {
-        let sandbox =
-            Sandbox::start(([127, 0, 0, 1], 0).into(), Options::certn(Clock::System)).await?;
+        let listen = ([127, 0, 0, 1], 0).into();
+        let sandbox = Sandbox::start(listen, Options::certn(Clock::System)).await?;
+        let gate = Options::new(Clock::System, Provider::ControlByWeb(config::gate()));
+        let gate = Arc::new(Sandbox::start(listen, gate).await?);
         let id = clock::new_job_id(Clock::System.wall());
         let folder = std::env::temp_dir().join(format!("attendant-demo-{id}"));
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join("jobs.d"))?;
-        let stage = Self {
+        config::write(&folder, &sandbox.base_url(), &gate.base_url())?;
+        Ok(Self {
             sandbox,
+            gate,
+            down: Arc::default(),
             steps: vec![],
             program: std::env::current_exe()?,
             daemon: None,
             folder,
-        };
-        stage.configure()?;
-        Ok(stage)
-    }
-
-    fn configure(&self) -> Result<(), Failure> {
-        let settings = certn::Settings::default();
-        std::fs::write(self.folder.join("client_id"), settings.client_id)?;
-        std::fs::write(self.folder.join("client_secret"), settings.client_secret)?;
-        // The shipped definition, mended in one line as an operator would: polls come quickly.
-        let registry = Registry::load(None)?;
-        let shipped = registry.provider("certn").ok_or(Failure("no certn".to_owned()))?;
-        let quick = shipped
-            .source_toml
-            .replace("[jobs.applicant]\n", "[jobs.applicant]\nevery = \"400ms\"\n");
-        std::fs::write(self.folder.join("jobs.d/certn.toml"), quick)?;
-        let folder = self.folder.display();
-        let config = format!(
-            "[database]\nurl = \"sqlite://{folder}/attendant.db\"\n\n\
-             [api]\nsocket = \"{folder}/attendant.sock\"\n\n\
-             [log]\nformat = \"text\"\n\n\
-             [accounts.certn]\nprovider = \"certn\"\nbase_url = \"{}\"\nlimits = [\"240/1m\"]\n\
-             secrets.client_id = {{ file = \"client_id\" }}\n\
-             secrets.client_secret = {{ file = \"client_secret\" }}\n",
-            self.sandbox.base_url()
-        );
-        std::fs::write(self.folder.join("attendant.toml"), config)?;
-        Ok(())
+        })
     }
 
     pub fn path(&self, name: &str) -> String {
@@ -135,12 +134,15 @@ impl Stage {
             }
             Ok(stage.quiet(&["jobs", "--limit", "1"]).await.is_ok())
         })
-        .await
+        .await?;
+        self.down.store(false, Ordering::Release);
+        Ok(())
     }
 
     pub async fn kill_daemon(&mut self) -> Result<(), Failure> {
         if let Some(mut daemon) = self.daemon.take() {
             println!("$ kill -9 $(pidof attendant)");
+            self.down.store(true, Ordering::Release);
             daemon.kill().await?;
         }
         Ok(())
@@ -157,12 +159,12 @@ impl Stage {
         Ok(status.success())
     }
 
-    /// Ends what runs and removes what was made.
-    pub async fn strike(&mut self) {
+    /// Ends what runs and removes what was made, unless the story was not `told` to its end.
+    pub async fn strike(&mut self, told: bool) {
         if let Some(mut daemon) = self.daemon.take() {
             let _ = daemon.kill().await;
         }
-        if self.steps.iter().all(|step| step.held) {
+        if told && self.steps.iter().all(|step| step.held) {
             let _ = std::fs::remove_dir_all(&self.folder);
         } else {
             println!("\nThe daemon's log and database are left in {}", self.folder.display());
@@ -195,7 +197,7 @@ impl Stage {
         let output = Command::new(&self.program)
             .args(args)
             .env_clear()
-            .env("ATTENDANT_SOCKET", self.folder.join("attendant.sock"))
+            .env("ATTENDANT_SOCKET", self.folder.join(SOCKET))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();

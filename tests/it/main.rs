@@ -6,6 +6,7 @@ mod canary;
 mod continuity;
 #[cfg(feature = "crash-points")]
 mod crash;
+mod demo;
 mod engine;
 mod logins;
 mod oauth;
