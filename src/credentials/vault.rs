@@ -1,6 +1,6 @@
 //! The keys in use, and the names under which values are sealed.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ impl Part<'_> {
 }
 
 /// What is sealed as a job's arguments.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Default, Serialize, Deserialize, PartialEq)]
 pub struct Payload {
     #[serde(rename = "a")]
     pub args: Map<String, Value>,
@@ -98,6 +98,15 @@ pub struct Payload {
     /// Arguments of later requests for the same live follow, where they ask for more.
     #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
     pub more: Vec<Map<String, Value>>,
+}
+
+/// Arguments and keys hold secrets and data of people: only the names are shown.
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload")
+            .field("args", &self.args.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Vault {

@@ -1,12 +1,16 @@
 //! An answer as its definition sees it: predicates, status, and what may be told of it.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 
-use super::sender::Ask;
+use super::{
+    redact::{Cut, Needles},
+    sender::Ask,
+};
 use crate::{
     definition::{EvalError, Expr, Vars},
     outbound::Answer,
@@ -19,11 +23,7 @@ const WORDS: usize = 600;
 /// How much of a body is looked at for words, in bytes.
 const READ_FOR_WORDS: usize = 64 << 10;
 
-/// What stands for a secret.
-const HIDDEN: &str = "***";
-
 /// A complete answer with what the definition makes of it.
-#[derive(Debug)]
 pub struct Answered {
     pub status: u16,
     pub headers: HeaderMap,
@@ -37,11 +37,23 @@ pub struct Answered {
     pub sent_at: Timestamp,
 }
 
+/// Headers, body and what was taken of it hold tokens and data of people: only the outline is
+/// shown.
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answered")
+            .field("status", &self.status)
+            .field("bytes", &self.body.len())
+            .field("sent_at", &self.sent_at)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Answered {
     /// Without secrets in the status, which is recorded and told.
     pub(super) fn without(mut self, secrets: &[SecretString]) -> Self {
         if let Some(Ok(Some(status))) = &mut self.seen {
-            *status = redacted(status, secrets);
+            *status = Needles::of(secrets).hide(status.as_bytes(), Cut::None);
         }
         self
     }
@@ -151,30 +163,10 @@ pub(super) fn words_of(
         return format!("HTTP {}", answered.status);
     }
     let body = &answered.body[..answered.body.len().min(READ_FOR_WORDS)];
-    let words = redacted(&String::from_utf8_lossy(body), secrets);
+    let cut = if body.len() < answered.body.len() { Cut::End } else { Cut::None };
+    let words = Needles::of(secrets).hide(body, cut);
     let short: String = words.trim().chars().take(WORDS).collect();
     format!("HTTP {}: {short}", answered.status)
-}
-
-/// A provider's text without the secrets that it echoes: as they are, and as JSON or a form has
-/// them.
-pub(super) fn redacted(text: &str, secrets: &[SecretString]) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets.iter().map(SecretString::expose_secret) {
-        // A secret of a few characters would blot out ordinary words.
-        if secret.len() < 4 {
-            continue;
-        }
-        text = text.replace(secret, HIDDEN);
-        let json = Value::from(secret).to_string();
-        let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
-        for form in [json.trim_matches('"'), &encoded, &encoded.replace("%20", "+")] {
-            if form != secret {
-                text = text.replace(form, HIDDEN);
-            }
-        }
-    }
-    text
 }
 
 /// Every text and number within a value, in the form in which it would be echoed.
@@ -203,6 +195,6 @@ mod tests {
         assert_eq!(texts.len(), 3);
         let told = r#"bad p"ss wörd, {"pass":"p\"ss wörd","pin":123456}, p%22ss%20w%C3%B6rd p%22ss+w%C3%B6rd abc"#;
         let expected = r#"bad ***, {"pass":"***","pin":***}, *** *** abc"#;
-        assert_eq!(redacted(told, &texts), expected);
+        assert_eq!(Needles::of(&texts).hide(told.as_bytes(), Cut::None), expected);
     }
 }

@@ -22,6 +22,7 @@ pub mod holds;
 mod logins;
 pub mod plan;
 pub mod reaper;
+mod redact;
 pub mod rekey;
 mod resolve;
 pub mod running;

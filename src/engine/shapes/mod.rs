@@ -24,14 +24,13 @@ use crate::{
         codes::Code,
         settle::{AttemptEnd, Retry, end_of},
     },
-    types::Timestamp,
+    types::{Timestamp, opaque},
 };
 
 /// How often a job looks whether a person has mended the credential that it needs.
 const PERSON: Duration = Duration::from_mins(1);
 
 /// A file that an attempt brought.
-#[derive(Debug)]
 pub struct File {
     pub name: String,
     pub content_type: String,
@@ -39,7 +38,6 @@ pub struct File {
 }
 
 /// What an attempt came to.
-#[derive(Debug)]
 pub struct Outcome {
     pub end: AttemptEnd,
     /// For people, without secrets; sealed before it is stored.
@@ -63,6 +61,8 @@ pub enum Suspect {
     Maybe,
     Surely,
 }
+
+opaque!(File, Outcome);
 
 impl Outcome {
     #[must_use]
