@@ -13,6 +13,8 @@ pub mod backend;
 pub mod budgets;
 pub mod catalog;
 mod children;
+#[cfg(test)]
+mod debug_tests;
 pub mod dispatcher;
 pub mod enqueue;
 pub mod erase;

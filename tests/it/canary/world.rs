@@ -219,11 +219,6 @@ impl World {
 
     /// Runs a job until its first attempt has ended, and no further.
     pub async fn attempt(&mut self, kind: &str, args: &Value) -> String {
-        eprintln!(
-            "DBG {:?} {kind}",
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()
-                % 1000000
-        );
         let id = self.enqueue(kind, args);
         until(&format!("an attempt of {kind}"), || {
             let job = self.site.job(&id);
@@ -242,11 +237,6 @@ impl World {
             let shown = site.json(&["credentials", "show", name]);
             (shown["generation"].clone(), shown["last_error"]["at"].clone(), shown)
         };
-        eprintln!(
-            "DBG {:?} {name}",
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()
-                % 1000000
-        );
         let before = see(&self.site);
         self.run(&["credentials", "renew", name]);
         let mut last = Value::Null;
