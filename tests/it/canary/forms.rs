@@ -67,8 +67,9 @@ fn forms(canary: &str) -> Vec<(&'static str, String)> {
         ("a form", utf8_percent_encode(canary, URL).to_string().replace("%20", "+")),
     ];
     // Wherever it lies within what was encoded: with a user name before it, say.
-    for before in 0..3 {
-        let whole = [&[0; 2][..before], canary.as_bytes()].concat();
+    let percent = utf8_percent_encode(canary, NON_ALPHANUMERIC).to_string();
+    for (before, text) in (0..6).map(|n| (n % 3, [canary, &percent][n / 3])) {
+        let whole = [&[0; 2][..before], text.as_bytes()].concat();
         let inner = (before * 8).div_ceil(6)..whole.len() * 8 / 6;
         let encoded = [("base64", STANDARD_NO_PAD), ("base64url", URL_SAFE_NO_PAD)];
         forms.extend(encoded.map(|(name, base)| (name, base.encode(&whole)[inner.clone()].into())));

@@ -165,6 +165,17 @@ impl World {
         self.daemon = Some(self.site.start_in(&secrets));
     }
 
+    /// Takes the given tokens out of the configuration, so that accounts must log in.
+    pub fn forget_given(&self) {
+        let config = std::fs::read_to_string(self.site.path("attendant.toml")).unwrap();
+        let kept = config.lines().filter(|line| !line.starts_with("secrets.auth_token"));
+        self.site.write("attendant.toml", &kept.collect::<Vec<_>>().join("\n"));
+        // What the daemon does not know it cannot hide: the command must not say them either.
+        for name in ["controlbyweb", "certiscan"] {
+            std::fs::remove_file(self.site.path(&format!("given/{name}-auth_token"))).unwrap();
+        }
+    }
+
     pub fn stop(&mut self) {
         let log = self.daemon.take().unwrap().stop();
         self.said.push(("the log".to_owned(), log.join("\n").into_bytes()));
