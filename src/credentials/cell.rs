@@ -94,6 +94,8 @@ pub(super) struct State {
     origin: Origin,
     /// When a failed renewal is tried again.
     pub(super) retry_at: Option<Timestamp>,
+    /// The generation of which it was told that it may lapse.
+    risk_told: Option<i64>,
     /// The words of the last error, in clear.
     pub(super) words: Option<String>,
     pub(super) rotation: Rotation,
@@ -451,6 +453,18 @@ impl Cell {
             self.state().row = Some(row);
         }
         Ok(count)
+    }
+
+    /// Whether it has to be told, once for each value, that this one is about to lapse, or has.
+    pub fn comes_to_be_at_risk(&self, now: Timestamp) -> bool {
+        let mut state = self.state();
+        let generation = state.row.as_ref().map_or(0, |row| row.generation);
+        let at_risk = state.life().is_some_and(|life| life.is_at_risk(now));
+        let news = at_risk && state.risk_told != Some(generation);
+        if news {
+            state.risk_told = Some(generation);
+        }
+        news
     }
 
     /// Counts the values obtained.

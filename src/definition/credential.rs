@@ -93,6 +93,16 @@ pub enum Need {
     RefreshToken,
 }
 
+impl Way {
+    /// The secrets that it needs.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.needs.iter().filter_map(|need| match need {
+            Need::Secret(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+}
+
 #[derive(Debug)]
 pub enum Source {
     /// A secret that is itself the value.

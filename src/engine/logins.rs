@@ -53,11 +53,9 @@ impl Engine {
         let current = self.changes.current(account.owner());
         let secrets = secrets.unwrap_or(&current);
         let mut parts: Vec<&[u8]> = vec![account.base_url.as_str().as_bytes()];
-        for need in &way.needs {
-            if let Need::Secret(name) = need {
-                parts.push(name.as_bytes());
-                parts.push(secrets.get(name).map_or(&[], |value| value.expose_secret().as_bytes()));
-            }
+        for name in way.secrets() {
+            parts.push(name.as_bytes());
+            parts.push(secrets.get(name).map_or(&[], |value| value.expose_secret().as_bytes()));
         }
         self.vault.hash("login", &parts)
     }
@@ -209,7 +207,7 @@ impl Engine {
         for cell in self.credentials.all().iter().filter(|cell| cell.is_locked_out()) {
             let words = cell.view(now).last_error.and_then(|error| error.message);
             let trouble = Trouble::new(Code::Lockout, words.unwrap_or_default());
-            exchange::tell(cell, &trouble, now);
+            exchange::tell(cell, &trouble, (now, now));
         }
     }
 

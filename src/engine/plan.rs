@@ -10,7 +10,7 @@ use super::catalog::Account;
 use crate::{
     config::{self, Config, Env},
     credentials::{sink, vault::Vault},
-    definition::{Provider, Registry},
+    definition::{CredentialShape, Need, Provider, Registry},
     diagnostic::{Diagnostic, Diagnostics},
     policy::limit::Limit,
     store::QueueId,
@@ -100,6 +100,7 @@ fn draft(
     let params = params(config, account, provider, found);
     let secrets = secrets(config, account, provider, env, visibility, found);
     sinks(config, account, provider, found);
+    ways(config, account, provider, found);
     let limits = match (&account.budget, &account.limits) {
         (Some(name), _) => config.budgets.get(name).map(|one| one.limits.clone()),
         (None, Some(limits)) => Some(limits.clone()),
@@ -120,6 +121,34 @@ fn draft(
         overlap: account.overlap,
         sinks: account.sinks.clone(),
     })
+}
+
+/// Each credential must be obtainable with the secrets that are given. Those that are required are
+/// spoken of elsewhere.
+fn ways(config: &Config, account: &config::Account, provider: &Provider, found: &mut Findings<'_>) {
+    for spec in provider.credentials.values() {
+        let CredentialShape::Exchange(exchange) = &spec.shape else { continue };
+        let mut choices = vec![];
+        for way in exchange.ways.iter().filter(|way| !way.needs.contains(&Need::RefreshToken)) {
+            let names: Vec<&str> = way.secrets().collect();
+            let lacks = |name: &&str| !account.secrets.contains_key(*name);
+            let optional = |name: &str| provider.secrets.get(name).is_some_and(|one| one.optional);
+            if !names.iter().any(|name| lacks(name) && optional(name)) {
+                choices.clear();
+                break;
+            }
+            choices.push(names.join(" and "));
+        }
+        if !choices.is_empty() {
+            let message = format!(
+                "credential `{}` cannot be obtained with the secrets that are given: give {}",
+                spec.name,
+                choices.join(", or ")
+            );
+            let key = format!("accounts.{}.secrets", account.name);
+            found.problems.push(config.diagnostic(&key, message));
+        }
+    }
 }
 
 /// What a sink hands over must be kept by its account. Users and groups may be made later, so they

@@ -256,7 +256,7 @@ impl Sender<'_> {
             secrets: self.account.fingerprint,
         };
         cell.fail(&*engine.store, &engine.vault, failure).await?;
-        exchange::tell(cell, &trouble, retry_at);
+        exchange::tell(cell, &trouble, (now, retry_at));
         Ok(())
     }
 

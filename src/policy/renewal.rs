@@ -83,6 +83,13 @@ impl Life {
         self.expires_at.minus((self.length() / 20).min(Duration::from_secs(30)))
     }
 
+    /// Whether tries fail so late that it may lapse: a sixth of the life is left, or less. Renewals
+    /// begin with a third.
+    #[must_use]
+    pub fn is_at_risk(self, now: Timestamp) -> bool {
+        self.expires_at.since(now) <= self.length() / 6
+    }
+
     /// Whether a fresh one could satisfy a `min_ttl`; if not, no renewal helps.
     #[must_use]
     pub fn reaches(self, min_ttl: Duration) -> bool {
@@ -166,6 +173,13 @@ mod tests {
         assert!(ten_hours.reaches(Duration::from_secs(35_000)));
         assert!(!ten_hours.reaches(Duration::from_hours(10)));
         assert_eq!(life(0).renew_at(0.5), SENT.plus(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_value_is_at_risk_in_the_last_sixth_of_its_life() {
+        for (at, risk) in [(0, false), (499, false), (500, true), (600, true), (9_999, true)] {
+            assert_eq!(life(600).is_at_risk(SENT.plus(Duration::from_secs(at))), risk, "{at}");
+        }
     }
 
     #[test]

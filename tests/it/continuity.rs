@@ -196,3 +196,23 @@ async fn kill_once(world: &World, daemon: Daemon, slow: bool) -> Daemon {
     until("its rotation", || world.generation() > before).await;
     daemon
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_is_not_revoked_while_a_file_still_has_it() {
+    let world = World::start().await;
+    let mut daemon = world.site.start();
+    let file = world.site.path("token");
+    until("the first value", || file.exists()).await;
+    let first = std::fs::read_to_string(&file).unwrap();
+    // From now on the file cannot be replaced; whoever has read it goes on with what it had.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    daemon.wait_for("credential.published");
+    let line = daemon.wait_for("credential.not_revoked");
+    assert!(line.contains("a file still has it"), "{line}");
+    assert!(world.sandbox.admits_device(&first));
+    std::fs::remove_dir(&file).unwrap();
+    until("the newest value", || std::fs::read_to_string(&file).is_ok_and(|now| now != first))
+        .await;
+    until("the old one's end", || !world.sandbox.admits_device(&first)).await;
+}

@@ -226,3 +226,36 @@ async fn many_accounts_with_credentials_of_credentials_do_not_block_each_other()
     until("all are fresh", all).await;
     assert!(begun.elapsed() < Duration::from_secs(12), "not by the waits that are a safety net");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_may_lapse_is_told_once_and_ends_with_the_outage() {
+    let server = Server::start("right").await;
+    server.set(|acme| acme.life = 4);
+    let site = server.site(&["a"], "right");
+    let mut daemon = site.start();
+    daemon.wait_for("credential.obtained");
+    server.set(|acme| acme.down = true);
+    let line = daemon.wait_for("credential.at_risk");
+    assert!(line.contains("the value in use"), "{line}");
+    until("some more tries", || server.asked("/refresh") > 8).await;
+    server.set(|acme| acme.down = false);
+    daemon.wait_for("credential.obtained");
+    let told = daemon.log.iter().filter(|line| line.contains("credential.at_risk")).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn secrets_that_fit_no_way_are_a_problem_of_the_configuration() {
+    let site = Site::new();
+    site.write("name", "ada");
+    site.configure(
+        "[accounts.gate]\nprovider = \"controlbyweb\"\nparams.account_id = 1\n\
+         secrets.username = { file = \"name\" }\n",
+    );
+    let output = site.run(&["check"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let wanted = "credential `access_token` cannot be obtained with the secrets that are given: \
+                  give auth_token, or password and username";
+    assert!(said.contains(wanted), "{said}");
+}

@@ -261,6 +261,7 @@ impl Cell {
         rotation.retired.extend(old.map(|value| retired(value, &row, None)));
         for one in &mut rotation.retired {
             (one.revoke_at, one.retry_at) = (revocable.then_some(now), None);
+            one.withdrawn = true;
         }
         rotation.prune(now);
         row.renew_at = None;
@@ -292,7 +293,7 @@ impl Cell {
 /// The value in hand, out of use from now on.
 fn retired(value: SecretString, row: &CredentialRow, revoke_at: Option<Timestamp>) -> Retired {
     let (generation, expires_at) = (row.generation, row.expires_at);
-    Retired { value, generation, expires_at, revoke_at, tries: 0, retry_at: None }
+    Retired { value, generation, expires_at, revoke_at, tries: 0, retry_at: None, withdrawn: false }
 }
 
 /// What a person's word took out of use.

@@ -78,6 +78,9 @@ pub struct Retired {
     pub tries: u32,
     #[serde(default)]
     pub retry_at: Option<Timestamp>,
+    /// By a person's word, which outweighs whoever may still use it.
+    #[serde(default)]
+    pub withdrawn: bool,
 }
 
 /// A value in the provider's list that a create with a lost reply may have made.

@@ -164,7 +164,7 @@ pub(in crate::engine) async fn give_up(
         secrets: account.fingerprint,
     };
     cell.fail(&*engine.store, &engine.vault, failure).await?;
-    tell(cell, &trouble, retry_at);
+    tell(cell, &trouble, (now, retry_at));
     // Jobs that need it are claimed again when it is next tried.
     engine.wake.ready(account.queue);
     let mut outcome = failed(trouble.code, &trouble.words, Some(retry_at));
@@ -175,7 +175,14 @@ pub(in crate::engine) async fn give_up(
 }
 
 /// The log's line on a credential that was not obtained.
-pub(in crate::engine) fn tell(cell: &Cell, trouble: &Trouble, retry_at: Timestamp) {
+pub(in crate::engine) fn tell(
+    cell: &Cell,
+    trouble: &Trouble,
+    (now, retry_at): (Timestamp, Timestamp),
+) {
+    if cell.comes_to_be_at_risk(now) {
+        tell_risk(cell, trouble, now);
+    }
     let code = trouble.code.text();
     let locked = trouble.code == Code::Lockout;
     let name = if locked { Name::CredentialLockedOut } else { Name::CredentialRenewalFailed };
@@ -189,6 +196,26 @@ pub(in crate::engine) fn tell(cell: &Cell, trouble: &Trouble, retry_at: Timestam
             error_code: Some(&code),
             next_run_at: (!locked).then_some(retry_at),
             detail: Some(if locked { &advice } else { &trouble.words }),
+            ..Event::default()
+        },
+    );
+}
+
+fn tell_risk(cell: &Cell, trouble: &Trouble, now: Timestamp) {
+    let Some(life) = cell.life() else { return };
+    let left = if life.usable_until() <= now { "has expired" } else { "is about to expire" };
+    let detail = format!(
+        "the value in use {left} ({}), and no other could be had since its renewal was due: {}",
+        life.expires_at, trouble.words
+    );
+    emit(
+        Name::CredentialAtRisk,
+        &Event {
+            account: Some(&cell.account),
+            credential: Some(&cell.name),
+            generation: Some(crate::types::Generation(cell.generation())),
+            error_code: Some(&trouble.code.text()),
+            detail: Some(&detail),
             ..Event::default()
         },
     );

@@ -109,6 +109,14 @@ impl Revoking<'_> {
         let Some(retired) = self.cell.rotation().retired.get(index).cloned() else {
             return Ok(());
         };
+        let (engine, name) = (sender.engine, &self.cell.name);
+        let newest = self.cell.generation();
+        if !retired.withdrawn && engine.sinks_hold_older(self.account.queue, name, newest) {
+            // Some program would be left with a dead value.
+            let words = "a file still has it, for its sink fails";
+            let trouble = Trouble::new(Code::Sink, words);
+            return self.later(sender, &retired, trouble, engine.clock.wall()).await;
+        }
         sender.secret_args.push(retired.value.clone());
         let vars = sender.engine.vars(self.account).value(&retired.value);
         let sent = send(sender, self.cell, self.ask(), &vars).await;

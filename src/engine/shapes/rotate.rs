@@ -246,7 +246,7 @@ impl<'a> Rotating<'a> {
             secrets: self.account.fingerprint,
         };
         self.cell.fail(&*engine.store, &engine.vault, failure).await?;
-        exchange::tell(self.cell, &trouble, retry_at);
+        exchange::tell(self.cell, &trouble, (now, retry_at));
         // Jobs that need it are claimed again when it is next tried.
         engine.wake.ready(self.account.queue);
         trouble.not_before = Some(retry_at);

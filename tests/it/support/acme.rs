@@ -71,6 +71,8 @@ pub struct Acme {
     pub distrusts: bool,
     /// Carries out `/password` and never answers.
     pub loses_reply: bool,
+    /// Answers 503 to everything.
+    pub down: bool,
     /// Refuses `/password` with 422.
     pub keeps_password: bool,
     pub life: u64,
@@ -142,7 +144,14 @@ type Shared = State<Arc<Mutex<Acme>>>;
 
 async fn count(State(acme): Shared, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    *acme.lock().unwrap().counts.entry(path).or_default() += 1;
+    let down = {
+        let mut acme = acme.lock().unwrap();
+        *acme.counts.entry(path).or_default() += 1;
+        acme.down
+    };
+    if down {
+        return said(503, "down");
+    }
     next.run(request).await
 }
 

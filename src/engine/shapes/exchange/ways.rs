@@ -233,14 +233,7 @@ impl Renewal<'_> {
     /// it is known.
     async fn with_changed_secrets(&mut self, way: &Way) -> Result<Option<Obtained>, Failed> {
         let engine = self.sender.engine;
-        let names: Vec<&str> = way
-            .needs
-            .iter()
-            .filter_map(|need| match need {
-                Need::Secret(name) => Some(name.as_str()),
-                _ => None,
-            })
-            .collect();
+        let names: Vec<&str> = way.secrets().collect();
         let Some(secrets) = engine.changes.tentative(self.account.owner(), &names) else {
             return Ok(None);
         };
