@@ -4,7 +4,7 @@
 //! on any it would carry a credential elsewhere. Bodies are read up to a limit. What a failure
 //! means is told by where it happened: before the request left, or after.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, fmt, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -28,11 +28,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A complete answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+}
+
+/// Headers and body hold tokens and data of people.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.body.len();
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why there is no answer.

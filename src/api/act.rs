@@ -24,7 +24,7 @@ use crate::{
         actions::{Cancelled, Resolve},
         erase::Erasure,
     },
-    types::JobId,
+    types::{JobId, opaque},
 };
 
 /// The job as it is now.
@@ -74,7 +74,7 @@ pub async fn retry(
     job(&api, &caller, id, StatusCode::OK).await
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Word {
     /// What the provider's side shows.
@@ -82,6 +82,8 @@ struct Word {
     #[serde(default)]
     not_sent: bool,
 }
+
+opaque!(Word);
 
 impl Word {
     fn read(self) -> Result<Resolve, Problem> {

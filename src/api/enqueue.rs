@@ -27,7 +27,7 @@ use crate::{
         enqueue::JobRequest,
     },
     store::StoreError,
-    types::JobId,
+    types::{JobId, opaque},
 };
 
 /// The most jobs of one batch.
@@ -134,11 +134,12 @@ impl Batch {
 }
 
 /// The lines of a batch that are not blank.
-#[derive(Debug)]
 struct Lines {
     text: Bytes,
     lines: Vec<Range<usize>>,
 }
+
+opaque!(Lines);
 
 impl Lines {
     fn of(text: Bytes) -> Result<Self, Problem> {

@@ -22,14 +22,14 @@ use crate::{
         holds::{class_of, shown_priority},
     },
     store::{JobRow, StoreResult},
-    types::{JobId, JobState, Timestamp},
+    types::{JobId, JobState, Timestamp, opaque},
 };
 
 /// What stands for a secret.
 const HIDDEN: &str = "***";
 
 /// A job as clients see it.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct JobView<'a> {
     id: JobId,
     kind: &'a str,
@@ -58,11 +58,12 @@ pub struct JobView<'a> {
 }
 
 /// Arguments with the secret ones hidden.
-#[derive(Debug)]
 struct Args<'a> {
     args: &'a Map<String, Value>,
     shown: Shown<'a>,
 }
+
+opaque!(JobView<'_>, Args<'_>, OpenJob);
 
 /// Which arguments may be shown.
 #[derive(Debug, Clone, Copy)]
@@ -138,7 +139,6 @@ pub fn new_job(engine: &Engine, prepared: &Prepared, created_by: &Value) -> Vec<
 }
 
 /// A stored job with its sealed parts opened, as far as they may be shown.
-#[derive(Debug)]
 pub struct OpenJob {
     pub row: JobRow,
     /// `None` once erased.

@@ -20,7 +20,7 @@ const LINES: usize = 500;
 const BYTES: usize = 512 * 1024;
 
 /// Lines with their numbers in the input.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Part {
     numbers: Vec<usize>,
     body: Vec<u8>,

@@ -19,8 +19,10 @@ use crate::types::{JobId, Timestamp};
 /// What stands for a result that holds secrets.
 const HIDDEN: &str = "***";
 
+crate::types::opaque!(Enqueue);
+
 /// Give the daemon a job; prints its id once it is durable
-#[derive(Debug, Args)]
+#[derive(Args)]
 #[command(after_help = "\
 Arguments: `attendant kinds KIND` says what a kind takes. With --arg, integers, numbers, booleans,
 objects and arrays are written as JSON; strings, ids and choices as they are. A value that begins

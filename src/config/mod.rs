@@ -71,13 +71,16 @@ pub struct Override {
 }
 
 /// What a configuration is made from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     /// `--config`.
     pub file: Option<&'a Path>,
     pub env: &'a Env,
     pub overrides: &'a [Override],
 }
+
+// The environment may hold secrets.
+crate::types::opaque!(Inputs<'_>);
 
 impl<'a> Inputs<'a> {
     #[must_use]

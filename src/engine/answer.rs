@@ -4,11 +4,13 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 
-use super::sender::Ask;
+use super::{
+    redact::{Cut, Needles},
+    sender::Ask,
+};
 use crate::{
     definition::{EvalError, Expr, Vars},
     outbound::Answer,
@@ -20,9 +22,6 @@ use crate::{
 const WORDS: usize = 600;
 /// How much of a body is looked at for words, in bytes.
 const READ_FOR_WORDS: usize = 64 << 10;
-
-/// What stands for a secret.
-const HIDDEN: &str = "***";
 
 /// A complete answer with what the definition makes of it.
 pub struct Answered {
@@ -51,7 +50,7 @@ impl Answered {
     /// Without secrets in the status, which is recorded and told.
     pub(super) fn without(mut self, secrets: &[SecretString]) -> Self {
         if let Some(Ok(Some(status))) = &mut self.seen {
-            *status = redacted(status, secrets);
+            *status = Needles::of(secrets).hide(status.as_bytes(), Cut::None);
         }
         self
     }
@@ -161,30 +160,10 @@ pub(super) fn words_of(
         return format!("HTTP {}", answered.status);
     }
     let body = &answered.body[..answered.body.len().min(READ_FOR_WORDS)];
-    let words = redacted(&String::from_utf8_lossy(body), secrets);
+    let cut = if body.len() < answered.body.len() { Cut::End } else { Cut::None };
+    let words = Needles::of(secrets).hide(body, cut);
     let short: String = words.trim().chars().take(WORDS).collect();
     format!("HTTP {}: {short}", answered.status)
-}
-
-/// A provider's text without the secrets that it echoes: as they are, and as JSON or a form has
-/// them.
-pub(super) fn redacted(text: &str, secrets: &[SecretString]) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets.iter().map(SecretString::expose_secret) {
-        // A secret of a few characters would blot out ordinary words.
-        if secret.len() < 4 {
-            continue;
-        }
-        text = text.replace(secret, HIDDEN);
-        let json = Value::from(secret).to_string();
-        let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
-        for form in [json.trim_matches('"'), &encoded, &encoded.replace("%20", "+")] {
-            if form != secret {
-                text = text.replace(form, HIDDEN);
-            }
-        }
-    }
-    text
 }
 
 /// Every text and number within a value, in the form in which it would be echoed.
@@ -230,6 +209,6 @@ mod tests {
         assert_eq!(texts.len(), 3);
         let told = r#"bad p"ss wörd, {"pass":"p\"ss wörd","pin":123456}, p%22ss%20w%C3%B6rd p%22ss+w%C3%B6rd abc"#;
         let expected = r#"bad ***, {"pass":"***","pin":***}, *** *** abc"#;
-        assert_eq!(redacted(told, &texts), expected);
+        assert_eq!(Needles::of(&texts).hide(told.as_bytes(), Cut::None), expected);
     }
 }

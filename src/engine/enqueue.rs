@@ -18,7 +18,7 @@ use crate::{
     definition::{FieldProblem, Kind, Repeat, Shape},
     policy,
     store::{ActorId, Hash16, KeyClaim, KindId, NewJob, Parentage},
-    types::{JobId, Timestamp},
+    types::{JobId, Timestamp, opaque},
 };
 
 /// The longest client key and tag, in bytes, and the most tags.
@@ -26,7 +26,7 @@ const LONGEST_NAME: usize = 256;
 const MOST_TAGS: usize = 32;
 
 /// `POST /v1/jobs`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobRequest {
     pub kind: String,
@@ -44,6 +44,8 @@ pub struct JobRequest {
     #[serde(default)]
     pub tags: Vec<String>,
 }
+
+opaque!(JobRequest);
 
 /// A job that may be stored, with what its creator should see of it.
 #[derive(Debug)]

@@ -13,6 +13,8 @@ pub mod backend;
 pub mod budgets;
 pub mod catalog;
 mod children;
+#[cfg(test)]
+mod debug_tests;
 pub mod dispatcher;
 pub mod enqueue;
 pub mod erase;
@@ -23,6 +25,7 @@ pub mod holds;
 mod logins;
 pub mod plan;
 pub mod reaper;
+mod redact;
 pub mod rekey;
 mod resolve;
 pub mod running;

@@ -269,11 +269,15 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Everything that must not show in words.
+    /// Everything that must not show in words: all that this account has, and what was sent.
     fn secrets(&self, held: &BTreeMap<String, Held>) -> Vec<SecretString> {
-        let values = held.values().map(|one| &one.value);
-        let known = self.account.secrets.values().chain(values).chain(&self.secret_args);
-        known.cloned().chain(self.engine.changed_values(self.account.queue)).collect()
+        let (engine, queue) = (self.engine, self.account.queue);
+        let sent = held.values().map(|one| &one.value);
+        let known = self.account.secrets.values().chain(sent).chain(&self.secret_args);
+        let cells = engine.credentials.all();
+        let kept = cells.iter().filter(|cell| cell.queue == queue);
+        let kept = kept.flat_map(|cell| cell.all_secrets());
+        known.cloned().chain(engine.changed_values(queue)).chain(kept.filter(|_| false)).collect()
     }
 
     /// One sending, and its verdict. The words of an answer that is none come as an error.

@@ -44,6 +44,9 @@ pub enum FaultKind {
     Slow(Duration),
     /// Nothing is done; this status, with `Retry-After` as given (seconds or a date).
     Status { code: u16, retry_after: Option<String> },
+    /// Nothing is done; this status, with what was asked in the body, and in `Location` too where
+    /// it is a redirect.
+    Echo(u16),
 }
 
 /// A fault that waits for its requests.
@@ -112,7 +115,7 @@ impl Faults {
 /// A fault as asked for over HTTP: `{"on": "GET /api/", "times": 2, "status": 503}`.
 ///
 /// One of `kind` (`hang`, `reset`, `lose_reply`, `truncate`, `garbage`), `slow` (milliseconds)
-/// and `status`, with or without `retry_after`, which alone means 429.
+/// and `status`, with or without `retry_after`, which alone means 429, and `echo` (a status).
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FaultRequest {
@@ -124,6 +127,7 @@ pub(super) struct FaultRequest {
     kind: Option<PlainKind>,
     slow: Option<u64>,
     status: Option<u16>,
+    echo: Option<u16>,
     retry_after: Option<RetryAfter>,
 }
 
@@ -151,9 +155,9 @@ enum RetryAfter {
 /// Why a request for a fault makes no sense.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FaultError {
-    #[error("give one of `kind`, `slow` and `status` (with `retry_after`, or that alone)")]
+    #[error("give one of `kind`, `slow`, `echo` and `status` (with `retry_after`, or that alone)")]
     NotOneKind,
-    #[error("`status` is between 200 and 599")]
+    #[error("`status` and `echo` are between 200 and 599")]
     Status,
 }
 
@@ -161,12 +165,18 @@ impl TryFrom<FaultRequest> for Fault {
     type Error = FaultError;
 
     fn try_from(asked: FaultRequest) -> Result<Self, FaultError> {
-        let kind = match (asked.kind, asked.slow, asked.status, asked.retry_after) {
-            (Some(kind), None, None, None) => kind.into(),
+        let is_status = |code: u16| (200..600).contains(&code);
+        if asked.status.into_iter().chain(asked.echo).any(|code| !is_status(code)) {
+            return Err(FaultError::Status);
+        }
+        let of_echo = asked.echo.map(FaultKind::Echo);
+        let named = asked.kind.map(FaultKind::from);
+        if of_echo.is_some() && named.is_some() {
+            return Err(FaultError::NotOneKind);
+        }
+        let kind = match (named.or(of_echo), asked.slow, asked.status, asked.retry_after) {
+            (Some(kind), None, None, None) => kind,
             (None, Some(ms), None, None) => FaultKind::Slow(Duration::from_millis(ms)),
-            (None, None, Some(code), _) if !(200..600).contains(&code) => {
-                return Err(FaultError::Status);
-            }
             (None, None, Some(code), after) => {
                 FaultKind::Status { code, retry_after: after.map(RetryAfter::into_header) }
             }

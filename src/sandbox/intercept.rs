@@ -13,6 +13,7 @@ use axum::{
 use bytes::Bytes;
 use chrono::DateTime;
 use futures::{StreamExt, stream};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use super::{
@@ -33,6 +34,7 @@ pub(super) async fn intercept(
     let Ok(body) = body::to_bytes(body, BODY_LIMIT).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
+    let echoed = (parts.clone(), body.clone());
     let (number, fault) = shared.record(recorded(&parts, &body, &shared), route(&parts));
     let work = next.run(Request::from_parts(parts, Body::from(body)));
     let mut response = match fault {
@@ -56,6 +58,7 @@ pub(super) async fn intercept(
         Some(FaultKind::Truncate) => truncate(work.await).await,
         Some(FaultKind::Garbage) => garble(work.await),
         Some(FaultKind::Status { code, retry_after }) => refuse(code, retry_after),
+        Some(FaultKind::Echo(code)) => echo(code, &echoed.0, &echoed.1),
     };
     set_date(&mut response, &shared);
     shared.answered(number, response.status().as_u16());
@@ -113,6 +116,23 @@ fn refuse(code: u16, retry_after: Option<String>) -> Response {
     let mut response = (status, Json(json!({ "detail": reason }))).into_response();
     if let Some(value) = retry_after.and_then(|text| HeaderValue::try_from(text).ok()) {
         response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    response
+}
+
+/// What servers do whose error pages help their developers.
+fn echo(code: u16, asked: &Parts, body: &[u8]) -> Response {
+    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let authorization = asked.headers.get(header::AUTHORIZATION);
+    let authorization = authorization.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (target, body) = (asked.uri.to_string(), String::from_utf8_lossy(body));
+    let words = json!({ "target": target, "authorization": authorization, "body": body });
+    let mut response = (status, Json(words)).into_response();
+    if status.is_redirection() {
+        let parts = [target.as_str(), authorization, &body];
+        let parts = parts.map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string());
+        let location = HeaderValue::try_from(format!("/elsewhere?{}", parts.join("&")));
+        response.headers_mut().extend(location.ok().map(|value| (header::LOCATION, value)));
     }
     response
 }

@@ -147,6 +147,11 @@ impl Sandbox {
         self.shared.device(token).is_some()
     }
 
+    /// Every token of any sort that was ever valid here.
+    pub fn tokens_ever(&self) -> Vec<String> {
+        self.shared.tokens_ever()
+    }
+
     pub fn counters(&self) -> Counters {
         self.shared.counters()
     }

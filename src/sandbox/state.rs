@@ -176,6 +176,10 @@ impl Shared {
         self.inner().tokens.end_by(subject, expiry);
     }
 
+    pub(super) fn tokens_ever(&self) -> Vec<String> {
+        self.inner().tokens.ever().to_vec()
+    }
+
     pub(super) fn revoke_tokens(&self) {
         self.inner().tokens.revoke();
     }

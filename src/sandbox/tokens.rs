@@ -44,6 +44,8 @@ struct Token {
 pub(super) struct Tokens {
     known: HashMap<String, Token>,
     total: BTreeMap<Sort, u64>,
+    /// All that ever were, those that are forgotten too.
+    ever: Vec<String>,
 }
 
 impl Tokens {
@@ -51,6 +53,11 @@ impl Tokens {
     pub(super) fn keep(&mut self, token: &str, sort: Sort, subject: &str, expiry: i64) {
         let kept = Token { sort, subject: subject.to_owned(), expiry };
         self.known.insert(token.to_owned(), kept);
+        self.ever.push(token.to_owned());
+    }
+
+    pub(super) fn ever(&self) -> &[String] {
+        &self.ever
     }
 
     pub(super) fn count(&mut self, sort: Sort) {

@@ -1,118 +1,29 @@
 //! What a command said, fit to be kept: without secrets, within bounds.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt::Write as _,
-    ops::Range,
-};
+use std::fmt::Write as _;
 
-use base64::{Engine as _, engine::general_purpose as base64_forms};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::process::Output;
+use crate::engine::redact::{Cut, Needles};
 
-/// What stands for a secret.
-const HIDDEN: &str = "***";
 /// What is kept of a long output: so much of each end.
 const SHOWN: usize = 2 * 1024;
-/// So many bytes of a secret are looked for first.
-const START: usize = 12;
-/// Shorter lines of a secret of several lines hide nothing worth it.
-const SHORTEST_LINE: usize = 4;
 
 /// The output as text, each secret replaced, in each form in which programs print it. The middle
 /// of a long one is left out, and no secret is cut in two thereby.
 pub(super) fn tidy(output: &Output, secrets: &[SecretString]) -> String {
-    let needles = needles(secrets);
+    let needles = Needles::of(secrets);
     let tail: Vec<u8> = output.tail.iter().copied().collect();
     if output.dropped == 0 {
-        let whole = hide(&[&output.head[..], &tail].concat(), &needles, Cut::None);
+        let whole = needles.hide(&[&output.head[..], &tail].concat(), Cut::None);
         return printable(&shortened(&whole, 0));
     }
-    let head = hide(&output.head, &needles, Cut::End);
-    let tail = hide(&tail, &needles, Cut::Start);
+    let head = needles.hide(&output.head, Cut::End);
+    let tail = needles.hide(&tail, Cut::Start);
     let both = format!("{}{}", start_of(&head), end_of(&tail));
     let left_out = output.dropped + (head.len() + tail.len()).saturating_sub(both.len());
     printable(&joined(start_of(&head), left_out, end_of(&tail)))
-}
-
-/// Where a text was cut off, perhaps within a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cut {
-    None,
-    Start,
-    End,
-}
-
-/// A secret as it is, as it stands in a URL, in JSON and in base64; each line of several.
-fn needles(secrets: &[SecretString]) -> BTreeSet<String> {
-    let mut needles = BTreeSet::new();
-    for secret in secrets {
-        let secret = secret.expose_secret();
-        let lines = secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE);
-        for text in lines.chain([secret, secret.trim()]) {
-            let json = serde_json::Value::from(text).to_string();
-            needles.extend([
-                text.to_owned(),
-                utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
-                json.trim_matches('"').to_owned(),
-                base64_forms::STANDARD.encode(text),
-                base64_forms::STANDARD_NO_PAD.encode(text),
-                base64_forms::URL_SAFE_NO_PAD.encode(text),
-            ]);
-        }
-    }
-    needles.remove("");
-    needles
-}
-
-/// Overlapping finds become one, so that no rest of either is left.
-fn hide(text: &[u8], needles: &BTreeSet<String>, cut: Cut) -> String {
-    let mut found = finds(text, needles);
-    for needle in needles {
-        let needle = needle.as_bytes();
-        match cut {
-            Cut::None => {}
-            Cut::End => {
-                let part = (1..needle.len()).rev().find(|n| text.ends_with(&needle[..*n]));
-                found.extend(part.map(|n| text.len() - n..text.len()));
-            }
-            Cut::Start => {
-                let part = (1..needle.len()).find(|n| text.starts_with(&needle[*n..]));
-                found.extend(part.map(|n| 0..needle.len() - n));
-            }
-        }
-    }
-    found.sort_by_key(|range| range.start);
-    let (mut hidden, mut at) = (vec![], 0);
-    for range in found {
-        if range.start >= at {
-            hidden.extend_from_slice(&text[at..range.start]);
-            hidden.extend_from_slice(HIDDEN.as_bytes());
-        }
-        at = at.max(range.end);
-    }
-    hidden.extend_from_slice(&text[at..]);
-    String::from_utf8_lossy(&hidden).into_owned()
-}
-
-/// Every place where one of them stands. They are looked up by how they start: thousands of
-/// accounts have tens of thousands of needles, too many to look for one after the other.
-fn finds(text: &[u8], needles: &BTreeSet<String>) -> Vec<Range<usize>> {
-    let mut by_start: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
-    for needle in needles.iter().map(String::as_bytes) {
-        by_start.entry(&needle[..needle.len().min(START)]).or_default().push(needle);
-    }
-    let lengths: BTreeSet<usize> = by_start.keys().map(|start| start.len()).collect();
-    let mut found = vec![];
-    for at in 0..text.len() {
-        let rest = &text[at..];
-        let starts = lengths.iter().filter_map(|length| by_start.get(rest.get(..*length)?));
-        let here = starts.flatten().filter(|needle| rest.starts_with(needle));
-        found.extend(here.map(|needle| at..at + needle.len()));
-    }
-    found
 }
 
 fn shortened(text: &str, dropped: usize) -> String {
@@ -176,7 +87,7 @@ mod tests {
 
     #[test]
     fn overlapping_secrets_leave_no_rest() {
-        let secrets = secrets(&["abcdef", "defghi", "cd"]);
+        let secrets = secrets(&["abcdef", "defghi", "bcde"]);
         assert_eq!(tidy(&said("xabcdefghiy abcdef"), &secrets), "x***y ***");
     }
 

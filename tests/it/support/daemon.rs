@@ -134,14 +134,21 @@ impl Site {
         self.spawn_with(crash_at.map(|point| ("ATTENDANT_CRASH_AT", point)))
     }
 
+    /// Starts the daemon with these variables more, and waits until it says that it is ready.
+    pub fn start_in(&self, variables: &[(&str, &str)]) -> Daemon {
+        let mut daemon = self.spawn_with(variables.iter().copied());
+        daemon.wait_for("daemon.ready");
+        daemon
+    }
+
     /// Starts the daemon with a variable more in its environment.
     pub fn spawn_in(&self, variable: (&str, &str)) -> Daemon {
         self.spawn_with(Some(variable))
     }
 
-    fn spawn_with(&self, variable: Option<(&str, &str)>) -> Daemon {
+    fn spawn_with<'v>(&self, variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Daemon {
         let mut command = self.command();
-        command.envs(variable);
+        command.envs(variables);
         let mut child =
             command.arg("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -244,10 +251,10 @@ impl Daemon {
         assert_eq!(status.signal(), Some(9), "{status}:\n{}", log.join("\n"));
     }
 
-    /// SIGKILL, from outside.
-    pub fn kill(mut self) {
+    /// SIGKILL, from outside; everything it has logged.
+    pub fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.ended().1
     }
 
     /// SIGTERM; it must drain and exit with 0.

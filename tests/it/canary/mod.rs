@@ -1,6 +1,10 @@
 //! Distinctive secrets and names go in; afterwards no file, no log line at trace level and no
 //! answer shows one that should not.
 
+mod everywhere;
+mod forms;
+mod world;
+
 use attendant::{
     clock::Clock,
     sandbox::{Fault, Options, Provider, Sandbox, certn},
