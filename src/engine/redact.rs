@@ -1,6 +1,6 @@
 //! Texts without the secrets in them, in whatever form programs and providers write them.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{collections::BTreeSet, fmt::Write as _, ops::Range};
 
 use base64::{Engine as _, engine::general_purpose as base64_forms};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -143,7 +143,7 @@ fn ascii_only(text: &str) -> String {
             continue;
         }
         for unit in one.encode_utf16(&mut [0; 2]) {
-            escaped.push_str(&format!("\\u{unit:04x}"));
+            let _ = write!(escaped, "\\u{unit:04x}");
         }
     }
     escaped
@@ -155,7 +155,10 @@ fn html(text: &str, apostrophe: &str) -> String {
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// With the digits that follow each `mark` in lower case.
