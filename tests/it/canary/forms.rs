@@ -1,6 +1,9 @@
 //! Looking for canaries in the forms in which they could have got somewhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+};
 
 use base64::{
     Engine as _,
@@ -54,7 +57,10 @@ fn forms(canary: &str) -> Vec<(&'static str, String)> {
         let quoted = serde_json::Value::from(text).to_string();
         quoted[1..quoted.len() - 1].to_owned()
     };
-    let hex: String = canary.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = canary.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     let mut forms = vec![
         ("it is", canary.to_owned()),
         ("JSON", json(canary)),
