@@ -222,7 +222,7 @@ pub fn seal(key: &ChainKey, id: JobId, part: Part<'_>, clear: &[u8]) -> Vec<u8> 
     key.seal(&part.aad(id), clear)
 }
 
-/// Opens what [`seal`] made.
+/// Opens what [`seal()`] made.
 pub fn open(
     key: &ChainKey,
     id: JobId,
