@@ -1,10 +1,6 @@
 //! Texts without the secrets in them, in whatever form programs and providers write them.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt::Write as _,
-    ops::Range,
-};
+use std::{collections::BTreeSet, fmt::Write as _, ops::Range};
 
 use base64::{Engine as _, engine::general_purpose as base64_forms};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,8 +10,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 pub(super) const HIDDEN: &str = "***";
 /// A secret of fewer bytes would blot out ordinary words.
 const SHORTEST: usize = 4;
-/// So many bytes of a secret are looked for first.
-const START: usize = 12;
 /// As little of a base64 may be found anywhere.
 const SHORTEST_CORE: usize = 8;
 
@@ -59,9 +53,10 @@ impl Needles {
 
     /// Overlapping finds become one, so that no rest of either is left.
     pub(super) fn hide(&self, text: &[u8], cut: Cut) -> String {
-        let mut found = finds(text, &self.0);
+        let mut found: Vec<Range<usize>> = vec![];
         for needle in &self.0 {
             let needle = needle.as_bytes();
+            found.extend(finds(text, needle));
             match cut {
                 Cut::None => {}
                 Cut::End => {
@@ -88,22 +83,9 @@ impl Needles {
     }
 }
 
-/// Every place where one of them stands. They are looked up by how they start: thousands of
-/// accounts have tens of thousands of needles, too many to look for one after the other.
-fn finds(text: &[u8], needles: &BTreeSet<String>) -> Vec<Range<usize>> {
-    let mut by_start: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
-    for needle in needles.iter().map(String::as_bytes).filter(|needle| !needle.is_empty()) {
-        by_start.entry(&needle[..needle.len().min(START)]).or_default().push(needle);
-    }
-    let lengths: BTreeSet<usize> = by_start.keys().map(|start| start.len()).collect();
-    let mut found = vec![];
-    for at in 0..text.len() {
-        let rest = &text[at..];
-        let starts = lengths.iter().filter_map(|length| by_start.get(rest.get(..*length)?));
-        let here = starts.flatten().filter(|needle| rest.starts_with(needle));
-        found.extend(here.map(|needle| at..at + needle.len()));
-    }
-    found
+fn finds(text: &[u8], needle: &[u8]) -> Vec<Range<usize>> {
+    let windows = text.windows(needle.len()).enumerate();
+    windows.filter(|(_, window)| *window == needle).map(|(at, _)| at..at + needle.len()).collect()
 }
 
 fn forms(text: &str) -> Vec<String> {
@@ -117,7 +99,8 @@ fn forms(text: &str) -> Vec<String> {
         hex(text),
         hex(text).to_uppercase(),
     ];
-    let _ = within_base64("");
+    forms.extend(within_base64(text));
+    forms.extend(within_base64(&utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()));
     for set in [NON_ALPHANUMERIC, URL, FORM, SCRIPT] {
         let upper = utf8_percent_encode(text, set).to_string().replace(' ', "+");
         let lower = lower_escapes(&upper, '%', 2);

@@ -97,7 +97,8 @@ mod tests {
         let mut all: Vec<&str> = all.iter().map(String::as_str).collect();
         all.extend(["eyJhbGciOiJSUzI1NiJ9.007", "xy", "eyJ"]);
         let text = format!("xyz {} eyJhbGciOiJSUzI1NiJ9.02999 eyJha x {}", all[0], all[2_999]);
-        assert_eq!(tidy(&said(&text), &secrets(&all)), "***z *** *** ***ha x ***");
+        // Those of fewer than four bytes are not looked for.
+        assert_eq!(tidy(&said(&text), &secrets(&all)), "xyz *** *** eyJha x ***");
     }
 
     #[test]
