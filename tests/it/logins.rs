@@ -58,7 +58,7 @@ async fn a_masked_refusal_gets_a_few_tries_more() {
     let server = Server::start("right").await;
     server.set(|acme| acme.masked = true);
     let site = server.site(&["a"], "wrong");
-    // They are spread over minutes. A start that somebody waits for tries at once.
+    // They are spread over most of a minute. A start that somebody waits for tries at once.
     let mut daemon = site.start();
     for tries in 2..=5 {
         daemon.wait_for("credential.renewal_failed");

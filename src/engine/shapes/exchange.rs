@@ -36,7 +36,7 @@ pub(in crate::engine) const UNKNOWN_LIFE: Duration = Duration::from_hours(24 * 3
 /// A credential that waits for a person is looked at again so often; their word wakes it.
 const LOCKED_OUT: Duration = Duration::from_hours(24);
 /// Between tries that may each have been a refused login: this, doubled each time.
-const DOUBT: Duration = Duration::from_secs(15);
+const DOUBT: Duration = Duration::from_secs(3);
 /// A renewal that waits for another is woken by it, but not where that came just before the wait
 /// was stored.
 const WAITING: Duration = Duration::from_secs(1);

@@ -237,7 +237,7 @@ impl Renewal<'_> {
         let tries = engine.guard.strike(&*engine.store, login, strike, now).await?;
         let mut trouble = trouble(stopped, now);
         if strike == Strike::Doubtful {
-            // It may be an outage: the few tries are spread over minutes.
+            // It may be an outage: the few tries are spread over most of a minute.
             let wait = DOUBT.saturating_mul(1 << tries.doubts.saturating_sub(1).min(4));
             trouble.not_before = Some(now.plus(wait));
         }
