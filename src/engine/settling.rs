@@ -1,7 +1,7 @@
 //! What an attempt came to, into the store: state, history, observation, children, one
 //! transaction; then one event.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     Engine,
@@ -23,7 +23,7 @@ use crate::{
     },
     store::{
         ClaimedJob, NewArtifact, NewAttempt, NewJob, NewObservation, Parentage, Settlement,
-        StoreError, StoreResult, StoredError,
+        StoreResult, StoredError,
     },
     types::{JobId, JobState, Timestamp},
 };
@@ -52,7 +52,7 @@ impl Settling<'_> {
             let now = self.engine.clock.wall();
             let (settlement, transition) = self.draft(&outcome, &args, args_rev, now);
             let news = News::of(&settlement, &outcome);
-            match self.engine.store.settle(vec![settlement]).await {
+            let error = match self.engine.store.settle(vec![settlement]).await {
                 Ok(done) if done.first() == Some(&true) => {
                     self.engine.store_works(None);
                     self.tell(&transition, &news, now);
@@ -61,12 +61,15 @@ impl Settling<'_> {
                 Ok(_) => match self.reread().await {
                     Ok(Some((payload, rev))) if rev != args_rev => {
                         (args, args_rev) = (payload, rev);
+                        continue;
                     }
                     Ok(_) => return self.tell_lost(),
-                    Err(error) => self.wait_for_store(&error).await,
+                    Err(error) => error,
                 },
-                Err(StoreError::Closed) => return,
-                Err(error) => self.wait_for_store(&error).await,
+                Err(error) => error,
+            };
+            if self.engine.wait_for_store(error).await.is_err() {
+                return;
             }
         }
     }
@@ -85,11 +88,6 @@ impl Settling<'_> {
         let held = row.state == JobState::Running && row.generation == self.job.generation;
         let payload = self.engine.payload(&row).filter(|_| held);
         Ok(payload.map(|payload| (payload, row.args_rev)))
-    }
-
-    async fn wait_for_store(&self, error: &StoreError) {
-        self.engine.store_works(Some(error.to_string()));
-        tokio::time::sleep(Duration::from_millis(250)).await;
     }
 
     pub(super) fn is_renewal(&self) -> bool {
