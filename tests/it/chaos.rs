@@ -49,8 +49,7 @@ impl Handed {
             .filter(|name| !again(name) || chance.random_ratio(1, 20))
             .cloned()
             .collect();
-        let text: String = names.iter().map(|name| format!("{}\n", self.lines[name])).collect();
-        site.write("batch.ndjson", &text);
+        site.write("batch.ndjson", &ndjson(names.iter().map(|name| &self.lines[name])));
         let said = site.run(&["enqueue", "--batch", site.path("batch.ndjson").to_str().unwrap()]);
         // One id a line, in order, as far as the answer came.
         for (name, id) in names.iter().zip(String::from_utf8(said.stdout).unwrap().lines()) {
@@ -61,6 +60,10 @@ impl Handed {
             assert!(before.is_none_or(|before| before == id), "{name} became two jobs");
         }
     }
+}
+
+fn ndjson<'l>(lines: impl Iterator<Item = &'l Value>) -> String {
+    lines.map(Value::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn some_fate(chance: &mut StdRng) -> Fate {
@@ -92,8 +95,7 @@ async fn nothing_is_lost_and_nothing_doubled_whenever_it_is_killed() {
         if chance.random_ratio(1, 3) {
             // Somebody hands in more while it is killed.
             handed.add(&mut chance, 1_000 + kill);
-            let text: String = handed.lines.values().map(|line| format!("{line}\n")).collect();
-            site.write("late.ndjson", &text);
+            site.write("late.ndjson", &ndjson(handed.lines.values()));
             let file = site.path("late.ndjson").display().to_string();
             let mut late = site.start_command(&["enqueue", "--batch", &file]);
             std::thread::sleep(Duration::from_millis(chance.random_range(0..30)));
