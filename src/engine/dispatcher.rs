@@ -118,7 +118,7 @@ impl Dispatcher {
             }
             tokio::select! {
                 () = self.engine.wake.notify.notified() => {}
-                () = tokio::time::sleep(sleep.min(LONGEST_SLEEP)) => {}
+                () = self.engine.clock.sleep(sleep.min(LONGEST_SLEEP)) => {}
             }
         }
     }

@@ -89,7 +89,7 @@ impl Settling<'_> {
 
     async fn wait_for_store(&self, error: &StoreError) {
         self.engine.store_works(Some(error.to_string()));
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        self.engine.clock.sleep(Duration::from_millis(250)).await;
     }
 
     pub(super) fn is_renewal(&self) -> bool {
@@ -153,7 +153,7 @@ impl Settling<'_> {
             deadline: self.job.deadline,
             follow,
         };
-        settle::settle(now, &counters, end, &self.engine.settings.backoff, rand::random())
+        settle::settle(now, &counters, end, &self.engine.settings.backoff, self.engine.chance())
     }
 
     fn settlement(

@@ -91,7 +91,7 @@ impl Engine {
     }
 
     async fn step(&self, cell: &Cell, by_ms: &mut i64) -> StoreResult<()> {
-        let planned = cell.step(&*self.store, *by_ms, rand::random()).await?;
+        let planned = cell.step(&*self.store, *by_ms, self.chance()).await?;
         *by_ms = 0;
         let Some(planned) = planned else { return Ok(()) };
         let Some(job) = self.store.live_job(cell.queue, self.renewal_key(&cell.name)).await? else {

@@ -102,7 +102,7 @@ impl Renewal<'_> {
             obtained.expires_at.map(|expires_at| Life { sent_at: obtained.sent_at, expires_at });
         let now = engine.clock.wall();
         let renew_at =
-            life.map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(rand::random()));
+            life.map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(engine.chance()));
         if life.is_some_and(|life| life.usable_until() <= now) {
             // Asking again at once would bring another of the same.
             if let Some(token) = obtained.refresh_token.take() {
@@ -185,7 +185,7 @@ pub(in crate::engine) async fn give_up(
     let retry_at = match trouble.code {
         // The secrets must change, or a person must ask: both wake it.
         Code::Lockout => now.plus(LOCKED_OUT),
-        _ => backoff::renewal_retry(now, cell.life(), errors, rand::random()),
+        _ => backoff::renewal_retry(now, cell.life(), errors, engine.chance()),
     };
     let retry_at = trouble.not_before.map_or(retry_at, |at| at.max(retry_at));
     let failure = Failure {

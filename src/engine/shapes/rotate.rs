@@ -146,7 +146,7 @@ impl<'a> Rotating<'a> {
         let Some(candidate) = self.cell.rotation().candidate else { return Ok(()) };
         let renew_at = candidate
             .life()
-            .map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(rand::random()));
+            .map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(engine.chance()));
         let plan = Plan {
             renew_at,
             overlap: self.account.overlap.unwrap_or(self.rotate.overlap),
@@ -237,7 +237,7 @@ impl<'a> Rotating<'a> {
         let engine = self.sender.engine;
         let now = engine.clock.wall();
         let errors = self.cell.errors().saturating_add(1);
-        let retry_at = backoff::renewal_retry(now, self.cell.life(), errors, rand::random());
+        let retry_at = backoff::renewal_retry(now, self.cell.life(), errors, engine.chance());
         let retry_at = trouble.not_before.map_or(retry_at, |at| at.max(retry_at));
         let failure = Failure {
             now,
