@@ -116,10 +116,16 @@ impl Dispatcher {
                 tokio::task::yield_now().await;
                 continue;
             }
-            tokio::select! {
-                () = self.engine.wake.notify.notified() => {}
-                () = self.engine.clock.sleep(sleep.min(LONGEST_SLEEP)) => {}
-            }
+            self.rest(sleep.min(LONGEST_SLEEP)).await;
+        }
+    }
+
+    /// Until somebody tells that there is something to do, and no longer than this.
+    pub async fn rest(&self, longest: Duration) {
+        tokio::select! {
+            biased;
+            () = self.engine.wake.notify.notified() => {}
+            () = self.engine.clock.sleep(longest) => {}
         }
     }
 
