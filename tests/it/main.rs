@@ -15,6 +15,7 @@ mod providers;
 mod rotation;
 mod scantrust;
 mod sealing;
+mod simulation;
 mod sinks;
 mod sinks_inside;
 mod store;
