@@ -70,8 +70,9 @@ struct Planned {
     allowances: Vec<Allowance>,
     taken: Option<Taken>,
     most: u32,
-    /// Nothing but slots limited it, so fewer jobs than asked for means that there are no more.
-    whole: bool,
+    /// So many jobs of any priority were asked for: fewer mean that there are no more. 0 where only
+    /// some were allowed.
+    of_any: u32,
     /// All slots are taken: it goes on as soon as one is free.
     short: bool,
     probe: bool,
@@ -249,7 +250,7 @@ impl Dispatcher {
             allowances: vec![Allowance { queue, count: most, max_priority: LAST }],
             taken: None,
             most,
-            whole: true,
+            of_any: most,
             short: false,
             probe: false,
         })
@@ -296,7 +297,8 @@ impl Dispatcher {
             }
         };
         let short = slots == 0 && blocked.is_none();
-        let whole = !probe && matches!(allowances.as_slice(), [one] if one.max_priority == LAST);
+        let of_any = allowances.iter().filter(|one| !probe && one.max_priority == LAST);
+        let of_any = of_any.map(|one| one.count).max().unwrap_or(0);
         let taken = match engine.budgets.take(&account.budget, most) {
             Some((taken, rows)) => {
                 let limited = !rows.is_empty();
@@ -306,7 +308,7 @@ impl Dispatcher {
             None => return Err(waits_for(engine, account, None, now)),
         };
         let account = Some(Arc::clone(account));
-        Ok(Planned { queue, account, allowances, taken, most, whole, short, probe })
+        Ok(Planned { queue, account, allowances, taken, most, of_any, short, probe })
     }
 
     /// One account may hold three quarters of the slots while there are others: a provider that
@@ -344,7 +346,7 @@ impl Dispatcher {
     /// Decides whether a queue is looked at again in the next round.
     fn cool(&mut self, one: &Planned, count: u32) {
         let queue = one.queue;
-        if count < one.most && one.whole {
+        if count < one.of_any {
             self.hot.remove(&queue);
         } else if count == 0 && one.short {
             self.hot.insert(queue, Hot::ForSlot);

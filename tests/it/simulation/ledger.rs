@@ -27,7 +27,6 @@ pub struct Entry {
     pub code: Option<String>,
     pub intent: bool,
     pub cancel: bool,
-    pub parent: Option<JobSeq>,
     /// Since when it has been seen due and not held, on the clock that does not step.
     pub due_since: Option<i64>,
 }
@@ -93,7 +92,6 @@ impl Ledger {
             code: None,
             intent: false,
             cancel: false,
-            parent: job.family.map(|family| family.parent),
             due_since: None,
         });
     }

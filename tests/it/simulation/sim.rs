@@ -25,7 +25,6 @@ const SHOWN: usize = 120;
 /// One simulation.
 #[derive(Debug)]
 pub struct Sim {
-    pub seed: u64,
     pub clock: ManualClock,
     pub vault: Arc<Vault>,
     /// Runs the database, and only while a statement is waited for: to everything else its work is
@@ -90,9 +89,9 @@ impl Trace {
 }
 
 impl Sim {
-    pub fn new(seed: u64, clock: ManualClock, vault: Arc<Vault>, state: State) -> Arc<Self> {
+    pub fn new(clock: ManualClock, vault: Arc<Vault>, state: State) -> Arc<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Arc::new(Self { seed, clock, vault, runtime, state: Mutex::new(state) })
+        Arc::new(Self { clock, vault, runtime, state: Mutex::new(state) })
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {

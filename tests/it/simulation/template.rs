@@ -30,13 +30,13 @@ secrets.id = { env = "ID" }
 secrets.secret = { env = "SECRET" }
 [accounts.plain]
 provider = "acme"
-base_url = "http://plain.test"
+base_url = "https://plain.test"
 limits = []
 secrets.id = { env = "ID" }
 secrets.secret = { env = "OTHER" }
 [accounts.certn]
 provider = "certn"
-base_url = "http://certn.test"
+base_url = "https://certn.test"
 limits = ["10/1m", "200/12h"]
 secrets.client_id = { env = "ID" }
 secrets.client_secret = { env = "SECRET" }

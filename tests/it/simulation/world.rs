@@ -82,7 +82,7 @@ impl World {
         let (events, providers) = Events::new(seed);
         let state = State::new(seed, providers);
         let vault = Arc::clone(&template.vault);
-        let sim = Sim::new(seed, ManualClock::at(START), vault, state);
+        let sim = Sim::new(ManualClock::at(START), vault, state);
         let folder = template.copy();
         let store = sim.wait(open(folder.path()));
         let mut schedule = StdRng::seed_from_u64(seed ^ 0x0005_ced0);
