@@ -75,6 +75,8 @@ struct Planned {
     of_any: u32,
     /// All slots are taken: it goes on as soon as one is free.
     short: bool,
+    /// Its credential is tried again then; whatever comes of that is told.
+    blocked_until: Option<Timestamp>,
     probe: bool,
 }
 
@@ -252,6 +254,7 @@ impl Dispatcher {
             most,
             of_any: most,
             short: false,
+            blocked_until: None,
             probe: false,
         })
     }
@@ -308,7 +311,8 @@ impl Dispatcher {
             None => return Err(waits_for(engine, account, None, now)),
         };
         let account = Some(Arc::clone(account));
-        Ok(Planned { queue, account, allowances, taken, most, of_any, short, probe })
+        let blocked_until = blocked.and_then(|trouble| trouble.retry_at);
+        Ok(Planned { queue, account, allowances, taken, most, of_any, short, blocked_until, probe })
     }
 
     /// One account may hold three quarters of the slots while there are others: a provider that
@@ -357,7 +361,7 @@ impl Dispatcher {
                 .account
                 .as_ref()
                 .and_then(|account| self.engine.budgets.next_free(&account.budget, Class::Follow));
-            let again = free.unwrap_or(now.plus(Duration::from_secs(1)));
+            let again = one.blocked_until.or(free).unwrap_or(now.plus(Duration::from_secs(1)));
             self.hot.insert(queue, Hot::Until(again));
         }
     }

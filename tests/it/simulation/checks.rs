@@ -8,8 +8,8 @@ use super::{
     events::ACCOUNTS, ledger::Entry, people::CREDENTIAL, provider::MINUTE, sim::State, world::World,
 };
 
-/// A due job that nothing holds starts within this time.
-const STARTS_WITHIN: i64 = MINUTE / 2;
+/// A due job that nothing holds starts within this time, even where a wake-up was lost.
+const STARTS_WITHIN: i64 = 3 * MINUTE / 2;
 /// A credential is there again when its provider has been well for so long: five minutes of an open
 /// breaker, five between two tries of a renewal, and what both take.
 const SLACK: i64 = 12 * MINUTE;

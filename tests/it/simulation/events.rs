@@ -58,7 +58,7 @@ fn spread(chance: &mut StdRng, low: f64, high: f64) -> i64 {
 impl Events {
     pub fn new(seed: u64) -> (Self, Providers) {
         let mut chance = StdRng::seed_from_u64(seed);
-        let end = [2, 3, 5, 8, 14, 30][chance.random_range(0..6)] * DAY;
+        let end = [1, 1, 2, 3, 5, 10][chance.random_range(0..6)] * DAY;
         let steps = chance.random_ratio(1, 3);
         let mut events =
             Self { chance, due: BTreeMap::new(), count: 0, end, reboots: !steps, serial: 0 };

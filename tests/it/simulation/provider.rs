@@ -178,7 +178,7 @@ impl Provider {
     }
 
     fn carry_out(&mut self, t: i64, reference: &str) {
-        let minutes = f64::from(3 * 24 * 60_u32).powf(self.chance.random::<f64>());
+        let minutes = f64::from(24 * 60_u32).powf(self.chance.random::<f64>());
         #[allow(clippy::cast_possible_truncation)] // some days at most
         let done_at = t + (minutes * 60_000.0) as i64;
         let order = Order { times: 0, done_at };

@@ -69,6 +69,8 @@ pub struct World {
     booting: Option<Booted>,
     stopped: Arc<std::sync::atomic::AtomicBool>,
     stepped_at: i64,
+    /// A client went away, and with it maybe the word that there is something to do.
+    hung_up_at: i64,
     pub calm: bool,
     pub concurrency: usize,
     pub crashes: u32,
@@ -100,6 +102,7 @@ impl World {
             booting: None,
             stopped: Arc::default(),
             stepped_at: -DAY,
+            hung_up_at: -DAY,
             calm: false,
             concurrency,
             crashes: 0,
@@ -297,7 +300,10 @@ impl World {
                     daemon.engine.wake.notify();
                 }
             }
-            Event::HangUp if !self.calm => drop(self.tasks.drop_one("client")),
+            Event::HangUp if !self.calm => {
+                self.tasks.drop_one("client");
+                self.hung_up_at = self.t();
+            }
             Event::Calm => self.calms(),
             Event::Tidy => self.tidies(),
             _ => {}
@@ -415,17 +421,14 @@ impl World {
         }
     }
 
-    /// The reaper looks every 20 s. Where nothing runs, is due or was stepped it finds nothing, and
-    /// only some of its looks are made.
+    /// The reaper looks every 20 s. Where nothing runs and nothing disturbed the daemon there is
+    /// nothing for it to find, and only some of its looks are made.
     fn next_look(&self) -> Option<i64> {
         let daemon = self.daemon.as_ref()?;
         let state = self.sim.state();
-        let wall = self.sim.wall();
-        let busy = state.t - self.stepped_at < 2 * MINUTE
-            || state.ledger.jobs.iter().any(|one| {
-                one.state == JobState::Running
-                    || (one.state == JobState::Queued && one.run_at <= wall)
-            });
+        let runs = |one: &super::ledger::Entry| one.state == JobState::Running;
+        let disturbed = self.stepped_at.max(self.hung_up_at).max(daemon.since);
+        let busy = state.t - disturbed < 2 * MINUTE || state.ledger.jobs.iter().any(runs);
         Some(daemon.reaped + if busy { REAPER } else { 15 * MINUTE })
     }
 }
