@@ -357,10 +357,12 @@ impl Dispatcher {
         } else if count == 0 {
             // There may be jobs that were not allowed; soon enough for budgets and credentials.
             let now = self.engine.clock.wall();
-            let free = one
-                .account
-                .as_ref()
-                .and_then(|account| self.engine.budgets.next_free(&account.budget, Class::Follow));
+            // Calls may go before follows may.
+            let budgets = &self.engine.budgets;
+            let free = one.account.as_ref().and_then(|account| {
+                let free = |class| budgets.next_free(&account.budget, class);
+                free(Class::Call).or_else(|| free(Class::Follow))
+            });
             let again = one.blocked_until.or(free).unwrap_or(now.plus(Duration::from_secs(1)));
             self.hot.insert(queue, Hot::Until(again));
         }
