@@ -85,6 +85,10 @@ fn run(first: u64, count: u64, threads: usize) -> Vec<Told> {
                 return told;
             }
             let one = tell(seed);
+            if env::var_os("SIM_SEEDS").is_some() {
+                let Told { days, jobs, lines, crashes, .. } = &one;
+                println!("{seed}: {days:.0} days, {jobs} jobs, {crashes} crashes, {lines} steps");
+            }
             if let Some(wrong) = &one.wrong {
                 println!("{wrong}");
                 // Enough to know, where it was only asked whether there is one.
