@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use attendant::{policy::budget::Class, store::JobFilter, types::JobState};
+use attendant::{
+    policy::budget::Class,
+    store::{JobFilter, Settlement},
+    types::JobState,
+};
 
 use super::{
     events::ACCOUNTS, ledger::Entry, people::CREDENTIAL, provider::MINUTE, sim::State, world::World,
@@ -23,8 +27,8 @@ impl World {
         self.check_due();
         if self.checks.is_multiple_of(ROWS) {
             self.check_rows();
-            self.come_back_late();
         }
+        self.come_back_late(self.checks.is_multiple_of(ROWS));
     }
 
     /// Never without a live credential, unless nothing could be done about it for longer than the
@@ -109,12 +113,15 @@ impl World {
         check_truth(&mut state);
     }
 
-    /// An attempt that lost its claim long ago comes back with its end: nothing is changed.
-    fn come_back_late(&self) {
+    /// An attempt that lost its claim long ago comes back with its end: nothing is changed. Above
+    /// all not while the job runs under another claim.
+    fn come_back_late(&self, whatever: bool) {
         let stale = {
             let state = self.sim.state();
             let kept = &state.ledger.settlements;
-            kept.iter().find(|one| !state.ledger.is_current(one)).cloned()
+            let taken_anew = |one: &&Settlement| state.ledger.is_taken_anew(one);
+            let stale = |one: &&Settlement| whatever && !state.ledger.is_current(one);
+            kept.iter().find(taken_anew).or_else(|| kept.iter().find(stale)).cloned()
         };
         let Some(stale) = stale else { return };
         let (seq, store) = (stale.seq, self.store());

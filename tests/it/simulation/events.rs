@@ -17,6 +17,8 @@ pub const ACCOUNTS: [&str; 3] = ["acme", "certn", "plain"];
 pub enum Event {
     /// Somebody comes; for what is drawn then.
     Visit,
+    /// Somebody orders what must not be ordered twice.
+    Order,
     Ask(Ask),
     /// Tokens of an account are taken no more.
     Forget(&'static str),
@@ -99,10 +101,10 @@ impl Events {
                 self.at(t, Event::Visit);
             }
         }
-        for _ in 0..days * 2 {
+        for _ in 0..days * 4 {
             let t = self.chance.random_range(0..end);
             let event = match self.chance.random_range(0..10) {
-                0..=4 => Event::Die(self.chance.random_range(0..60)),
+                0..=4 => Event::Die(self.chance.random_range(0..40)),
                 5 => Event::Stop,
                 6 => Event::Forget(ACCOUNTS[self.chance.random_range(0..3)]),
                 7 if steps => Event::Step(self.step()),
@@ -110,7 +112,7 @@ impl Events {
             };
             if matches!(event, Event::Die(_)) {
                 // In the midst of something.
-                self.at(t, Event::Visit);
+                self.at(t, Event::Order);
             }
             self.at(t, event);
         }
@@ -161,6 +163,17 @@ impl Events {
             90..93 => Some(Ask::Renew(account)),
             _ => Some(Ask::Value(account)),
         }
+    }
+
+    /// An order that is due at once.
+    pub fn order(&mut self, state: &mut State) -> Ask {
+        let account = ACCOUNTS[self.chance.random_range(0..3)];
+        let n = self.plan(state, account);
+        let plan = &mut state.plans[n];
+        plan.kind = if account == "certn" { "certn.application" } else { "acme.order" };
+        plan.key = Some(format!("o{}", self.serial));
+        plan.later = None;
+        Ask::Enqueue(n)
     }
 
     fn one_of(&mut self, ids: &[JobId]) -> Option<JobId> {

@@ -149,6 +149,14 @@ impl Ledger {
         })
     }
 
+    /// Whether the job runs under a later claim.
+    pub fn is_taken_anew(&self, settlement: &Settlement) -> bool {
+        self.by_seq.get(&settlement.seq).is_some_and(|n| {
+            let one = &self.jobs[*n];
+            one.generation > settlement.generation.0 && one.state == JobState::Running
+        })
+    }
+
     pub fn settled(&mut self, with: &Settlement) -> Checked {
         let Some(n) = self.by_seq.get(&with.seq).copied() else {
             return Err(format!("job number {} was settled and never claimed", with.seq));

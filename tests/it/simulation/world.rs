@@ -280,6 +280,10 @@ impl World {
                     self.asks(ask);
                 }
             }
+            Event::Order if !self.calm => {
+                let ask = self.events.order(&mut self.sim.state());
+                self.asks(ask);
+            }
             Event::Ask(ask) => self.asks(ask),
             Event::Forget(account) if !self.calm => {
                 let mut state = self.sim.state();
