@@ -406,7 +406,8 @@ fn waits_for(
         // Without a time it waits for a person, whose word makes it hot at once.
         return Hot::Until(trouble.retry_at.unwrap_or(now.plus(LONGEST_SLEEP)));
     }
-    engine.budgets.next_free(&account.budget, Class::Call).map_or(Hot::ForSlot, Hot::Until)
+    // Renewals may take the last of it, and so go on before the others.
+    engine.budgets.next_free(&account.budget, Class::Renewal).map_or(Hot::ForSlot, Hot::Until)
 }
 
 /// One line per share of the budget, the widest first. Each picks from the most urgent on, so the
