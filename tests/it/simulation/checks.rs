@@ -116,15 +116,15 @@ impl World {
     /// An attempt that lost its claim long ago comes back with its end: nothing is changed. Above
     /// all not while the job runs under another claim.
     fn come_back_late(&self, whatever: bool) {
-        let stale = {
+        let late = {
             let state = self.sim.state();
             let kept = &state.ledger.settlements;
             let taken_anew = |one: &&Settlement| state.ledger.is_taken_anew(one);
-            let stale = |one: &&Settlement| whatever && !state.ledger.is_current(one);
-            kept.iter().find(taken_anew).or_else(|| kept.iter().find(stale)).cloned()
+            let over = |one: &&Settlement| whatever && !state.ledger.is_current(one);
+            kept.iter().find(taken_anew).or_else(|| kept.iter().find(over)).cloned()
         };
-        let Some(stale) = stale else { return };
-        let (seq, store) = (stale.seq, self.store());
+        let Some(late) = late else { return };
+        let (seq, store) = (late.seq, self.store());
         let all = async || {
             let filter = JobFilter { limit: 100_000, ..JobFilter::default() };
             let rows = store.jobs(filter).await.unwrap();
@@ -132,7 +132,7 @@ impl World {
         };
         let (before, taken, after) = self.sim.wait(async {
             let before = all().await;
-            let taken = store.settle(vec![stale]).await.unwrap();
+            let taken = store.settle(vec![late]).await.unwrap();
             (before, taken, all().await)
         });
         let mut state = self.sim.state();

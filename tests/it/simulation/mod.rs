@@ -31,7 +31,7 @@ use std::{
 use self::world::World;
 
 /// As many as take a few seconds.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 5;
 
 /// What one seed came to.
 struct Told {
@@ -130,10 +130,8 @@ fn seeds() {
 
 #[test]
 fn a_seed_is_told_again_exactly() {
-    for seed in [3, 4] {
-        let (one, other) = (tell(seed), tell(seed));
-        assert_eq!((one.hash, one.lines), (other.hash, other.lines), "seed {seed}");
-        assert!(one.lines > 1_000, "{} steps are no story", one.lines);
-    }
-    assert_ne!(tell(3).hash, tell(4).hash);
+    let (one, other) = (tell(2), tell(2));
+    assert_eq!((one.hash, one.lines), (other.hash, other.lines));
+    assert!(one.lines > 1_000, "{} steps are no story", one.lines);
+    assert_ne!(one.hash, tell(3).hash);
 }

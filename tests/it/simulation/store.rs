@@ -74,6 +74,9 @@ impl SimStore {
     }
 }
 
+/// What changes no job.
+fn untold<T>(_: &mut State, _: &T) {}
+
 /// Writes down what was wrong, if anything.
 fn held(state: &mut State, checked: Result<(), String>) {
     if let Err(words) = checked {
@@ -195,7 +198,7 @@ impl Store for SimStore {
     }
 
     async fn wake_kind(&self, queue: QueueId, kind: KindId, now: Timestamp) -> StoreResult<u64> {
-        self.through("wake_kind", self.inner.wake_kind(queue, kind, now), |_, _| {}).await
+        self.through("wake_kind", self.inner.wake_kind(queue, kind, now), untold).await
     }
 
     async fn close(&self) {
@@ -203,19 +206,19 @@ impl Store for SimStore {
     }
 
     async fn queue_id(&self, account: &str) -> StoreResult<QueueId> {
-        self.through("queue_id", self.inner.queue_id(account), |_, _| {}).await
+        self.through("queue_id", self.inner.queue_id(account), untold).await
     }
 
     async fn queue_ids(&self, accounts: Vec<String>) -> StoreResult<Vec<QueueId>> {
-        self.through("queue_ids", self.inner.queue_ids(accounts), |_, _| {}).await
+        self.through("queue_ids", self.inner.queue_ids(accounts), untold).await
     }
 
     async fn kind_id(&self, name: &str) -> StoreResult<KindId> {
-        self.through("kind_id", self.inner.kind_id(name), |_, _| {}).await
+        self.through("kind_id", self.inner.kind_id(name), untold).await
     }
 
     async fn actor_id(&self, who: &str) -> StoreResult<ActorId> {
-        self.through("actor_id", self.inner.actor_id(who), |_, _| {}).await
+        self.through("actor_id", self.inner.actor_id(who), untold).await
     }
 
     async fn extend(
@@ -223,19 +226,19 @@ impl Store for SimStore {
         leases: Vec<(JobSeq, Generation)>,
         until: Timestamp,
     ) -> StoreResult<Vec<JobSeq>> {
-        self.through("extend", self.inner.extend(leases, until), |_, _| {}).await
+        self.through("extend", self.inner.extend(leases, until), untold).await
     }
 
     async fn running(&self, before: Option<Timestamp>) -> StoreResult<Vec<RunningJob>> {
-        self.through("running", self.inner.running(before), |_, _| {}).await
+        self.through("running", self.inner.running(before), untold).await
     }
 
     async fn ready_queues(&self) -> StoreResult<Vec<QueueId>> {
-        self.through("ready_queues", self.inner.ready_queues(), |_, _| {}).await
+        self.through("ready_queues", self.inner.ready_queues(), untold).await
     }
 
     async fn replace_args(&self, seq: JobSeq, args_rev: i64, args: Vec<u8>) -> StoreResult<bool> {
-        self.through("replace_args", self.inner.replace_args(seq, args_rev, args), |_, _| {}).await
+        self.through("replace_args", self.inner.replace_args(seq, args_rev, args), untold).await
     }
 
     async fn job(&self, id: JobId) -> StoreResult<Option<JobRow>> {
@@ -243,39 +246,39 @@ impl Store for SimStore {
     }
 
     async fn jobs(&self, filter: JobFilter) -> StoreResult<Vec<JobRow>> {
-        self.through("jobs", self.inner.jobs(filter), |_, _| {}).await
+        self.through("jobs", self.inner.jobs(filter), untold).await
     }
 
     async fn result(&self, id: JobId) -> StoreResult<Option<StoredResult>> {
-        self.through("result", self.inner.result(id), |_, _| {}).await
+        self.through("result", self.inner.result(id), untold).await
     }
 
     async fn attempts(&self, seq: JobSeq) -> StoreResult<Vec<AttemptRow>> {
-        self.through("attempts", self.inner.attempts(seq), |_, _| {}).await
+        self.through("attempts", self.inner.attempts(seq), untold).await
     }
 
     async fn observations(&self, seq: JobSeq) -> StoreResult<Vec<ObservationRow>> {
-        self.through("observations", self.inner.observations(seq), |_, _| {}).await
+        self.through("observations", self.inner.observations(seq), untold).await
     }
 
     async fn chain(&self, root: JobSeq) -> StoreResult<Vec<ChainRow>> {
-        self.through("chain", self.inner.chain(root), |_, _| {}).await
+        self.through("chain", self.inner.chain(root), untold).await
     }
 
     async fn artifacts(&self, jobs: Vec<JobSeq>) -> StoreResult<Vec<ArtifactRow>> {
-        self.through("artifacts", self.inner.artifacts(jobs), |_, _| {}).await
+        self.through("artifacts", self.inner.artifacts(jobs), untold).await
     }
 
     async fn artifact(&self, id: JobId, name: &str) -> StoreResult<Option<StoredArtifact>> {
-        self.through("artifact", self.inner.artifact(id, name), |_, _| {}).await
+        self.through("artifact", self.inner.artifact(id, name), untold).await
     }
 
     async fn depths(&self) -> StoreResult<Vec<QueueDepth>> {
-        self.through("depths", self.inner.depths(), |_, _| {}).await
+        self.through("depths", self.inner.depths(), untold).await
     }
 
     async fn counts(&self) -> StoreResult<Vec<(JobState, i64)>> {
-        self.through("counts", self.inner.counts(), |_, _| {}).await
+        self.through("counts", self.inner.counts(), untold).await
     }
 
     async fn live_job(&self, queue: QueueId, uniq: [u8; 16]) -> StoreResult<Option<JobRow>> {
@@ -284,55 +287,55 @@ impl Store for SimStore {
     }
 
     async fn queues(&self) -> StoreResult<Vec<QueueRow>> {
-        self.through("queues", self.inner.queues(), |_, _| {}).await
+        self.through("queues", self.inner.queues(), untold).await
     }
 
     async fn save_queue(&self, queue: QueueRow) -> StoreResult<()> {
-        self.through("save_queue", self.inner.save_queue(queue), |_, _| {}).await
+        self.through("save_queue", self.inner.save_queue(queue), untold).await
     }
 
     async fn kind_gates(&self) -> StoreResult<Vec<KindGateRow>> {
-        self.through("kind_gates", self.inner.kind_gates(), |_, _| {}).await
+        self.through("kind_gates", self.inner.kind_gates(), untold).await
     }
 
     async fn save_kind_gate(&self, gate: KindGateRow, open: bool) -> StoreResult<()> {
-        self.through("save_kind_gate", self.inner.save_kind_gate(gate, open), |_, _| {}).await
+        self.through("save_kind_gate", self.inner.save_kind_gate(gate, open), untold).await
     }
 
     async fn credentials(&self) -> StoreResult<Vec<CredentialRow>> {
-        self.through("credentials", self.inner.credentials(), |_, _| {}).await
+        self.through("credentials", self.inner.credentials(), untold).await
     }
 
     async fn save_credential(&self, row: CredentialRow) -> StoreResult<()> {
-        self.through("save_credential", self.inner.save_credential(row), |_, _| {}).await
+        self.through("save_credential", self.inner.save_credential(row), untold).await
     }
 
     async fn sinks(&self) -> StoreResult<Vec<SinkRow>> {
-        self.through("sinks", self.inner.sinks(), |_, _| {}).await
+        self.through("sinks", self.inner.sinks(), untold).await
     }
 
     async fn save_sink(&self, row: SinkRow) -> StoreResult<()> {
-        self.through("save_sink", self.inner.save_sink(row), |_, _| {}).await
+        self.through("save_sink", self.inner.save_sink(row), untold).await
     }
 
     async fn logins(&self) -> StoreResult<Vec<LoginRow>> {
-        self.through("logins", self.inner.logins(), |_, _| {}).await
+        self.through("logins", self.inner.logins(), untold).await
     }
 
     async fn save_login(&self, row: LoginRow) -> StoreResult<()> {
-        self.through("save_login", self.inner.save_login(row), |_, _| {}).await
+        self.through("save_login", self.inner.save_login(row), untold).await
     }
 
     async fn forget_login(&self, login: Hash16) -> StoreResult<()> {
-        self.through("forget_login", self.inner.forget_login(login), |_, _| {}).await
+        self.through("forget_login", self.inner.forget_login(login), untold).await
     }
 
     async fn secret_changes(&self) -> StoreResult<Vec<SecretChangeRow>> {
-        self.through("secret_changes", self.inner.secret_changes(), |_, _| {}).await
+        self.through("secret_changes", self.inner.secret_changes(), untold).await
     }
 
     async fn save_secret_change(&self, row: SecretChangeRow) -> StoreResult<()> {
-        self.through("save_secret_change", self.inner.save_secret_change(row), |_, _| {}).await
+        self.through("save_secret_change", self.inner.save_secret_change(row), untold).await
     }
 
     async fn forget_secret_change(
@@ -344,17 +347,17 @@ impl Store for SimStore {
         self.through(
             "forget_secret_change",
             self.inner.forget_secret_change(queue, name, pending),
-            |_, _| {},
+            untold,
         )
         .await
     }
 
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>> {
-        self.through("buckets", self.inner.buckets(), |_, _| {}).await
+        self.through("buckets", self.inner.buckets(), untold).await
     }
 
     async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()> {
-        self.through("save_buckets", self.inner.save_buckets(rows), |_, _| {}).await
+        self.through("save_buckets", self.inner.save_buckets(rows), untold).await
     }
 
     async fn drop_buckets(
@@ -363,23 +366,23 @@ impl Store for SimStore {
         boot: &str,
         now: Timestamp,
     ) -> StoreResult<()> {
-        self.through("drop_buckets", self.inner.drop_buckets(budgets, boot, now), |_, _| {}).await
+        self.through("drop_buckets", self.inner.drop_buckets(budgets, boot, now), untold).await
     }
 
     async fn erase(&self, root: JobSeq, at: Timestamp, cut: bool) -> StoreResult<Erased> {
-        self.through("erase", self.inner.erase(root, at, cut), |_, _| {}).await
+        self.through("erase", self.inner.erase(root, at, cut), untold).await
     }
 
     async fn erasures(&self) -> StoreResult<Vec<ErasureRow>> {
-        self.through("erasures", self.inner.erasures(), |_, _| {}).await
+        self.through("erasures", self.inner.erasures(), untold).await
     }
 
     async fn all_cut(&self) -> StoreResult<()> {
-        self.through("all_cut", self.inner.all_cut(), |_, _| {}).await
+        self.through("all_cut", self.inner.all_cut(), untold).await
     }
 
     async fn truncate_log(&self) -> StoreResult<bool> {
-        self.through("truncate_log", self.inner.truncate_log(), |_, _| {}).await
+        self.through("truncate_log", self.inner.truncate_log(), untold).await
     }
 
     async fn sealed(
@@ -389,26 +392,26 @@ impl Store for SimStore {
         after: Option<SealedAt>,
         limit: u32,
     ) -> StoreResult<Vec<SealedValue>> {
-        self.through("sealed", self.inner.sealed(column, begin, after, limit), |_, _| {}).await
+        self.through("sealed", self.inner.sealed(column, begin, after, limit), untold).await
     }
 
     async fn reseal(&self, column: SealedColumn, values: Vec<Resealed>) -> StoreResult<u64> {
-        self.through("reseal", self.inner.reseal(column, values), |_, _| {}).await
+        self.through("reseal", self.inner.reseal(column, values), untold).await
     }
 
     async fn refuse(&self, begin: &[u8]) -> StoreResult<()> {
-        self.through("refuse", self.inner.refuse(begin), |_, _| {}).await
+        self.through("refuse", self.inner.refuse(begin), untold).await
     }
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>> {
-        self.through("meta", self.inner.meta(name), |_, _| {}).await
+        self.through("meta", self.inner.meta(name), untold).await
     }
 
     async fn set_meta(&self, name: &str, value: Vec<u8>) -> StoreResult<()> {
-        self.through("set_meta", self.inner.set_meta(name, value), |_, _| {}).await
+        self.through("set_meta", self.inner.set_meta(name, value), untold).await
     }
 
     async fn describe(&self) -> StoreResult<StoreInfo> {
-        self.through("describe", self.inner.describe(), |_, _| {}).await
+        self.through("describe", self.inner.describe(), untold).await
     }
 }
