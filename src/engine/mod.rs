@@ -55,6 +55,7 @@ use self::{
     waiters::Waiters, wake::Wake,
 };
 use crate::{
+    chance::Chance,
     clock::{self, Clock},
     credentials::{
         all::Credentials,
@@ -80,6 +81,7 @@ pub struct Settings {
     pub lease: Duration,
     pub shutdown_timeout: Duration,
     pub backoff: Backoff,
+    pub chance: Chance,
 }
 
 /// Everything that attempts, the API and the daemon's own tasks share.
@@ -127,7 +129,7 @@ impl Engine {
         erase::finish(&*store, &vault, now).await?;
         let names = credential_names(&catalog);
         let engine = Self {
-            budgets: Budgets::load(&*store, &catalog, clock.clone(), clock::boot_id()).await?,
+            budgets: Budgets::load(&*store, &catalog, clock.clone(), clock.boot_id()).await?,
             gates: Gates::load(&*store, now).await?,
             credentials: Credentials::load(&*store, &vault, names.into_iter()).await?,
             sinks: Sinks::load(&*store, &catalog).await?,
@@ -180,6 +182,11 @@ impl Engine {
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A draw for jitter, from 0 to below 1.
+    pub(in crate::engine) fn chance(&self) -> f64 {
+        self.settings.chance.unit()
+    }
+
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
@@ -218,7 +225,7 @@ impl Engine {
             return Err(error);
         }
         self.store_works(Some(error.to_string()));
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        self.clock.sleep(Duration::from_millis(250)).await;
         Ok(())
     }
 

@@ -25,15 +25,16 @@ pub async fn run(engine: Arc<Engine>) {
     let mut reminder = Reminder::default();
     loop {
         engine.tell_expiring(&mut reminder);
-        tokio::time::sleep(pause.min(Duration::from_secs(20))).await;
+        engine.clock.sleep(pause.min(Duration::from_secs(20))).await;
         if let Err(error) = look(&engine, &mut steps).await {
             engine.store_works(Some(error.to_string()));
         }
     }
 }
 
-/// Leases are looked after also where a step cannot be followed yet.
-async fn look(engine: &Engine, steps: &mut Steps) -> StoreResult<()> {
+/// One look at the clock and the leases; those are looked after also where a step cannot be followed
+/// yet.
+pub async fn look(engine: &Engine, steps: &mut Steps) -> StoreResult<()> {
     let followed = engine.follow_clock(steps).await;
     round(engine).await?;
     followed
@@ -103,7 +104,7 @@ fn transition(engine: &Engine, job: &RunningJob, now: Timestamp) -> Transition {
     } else {
         AttemptEnd::LostLease
     };
-    settle::settle(now, &counters, end, &engine.settings.backoff, rand::random())
+    settle::settle(now, &counters, end, &engine.settings.backoff, engine.chance())
 }
 
 impl Engine {

@@ -4,7 +4,7 @@
 //! that it told as a time is compared with the clock as it is now. A suspend is no step: both
 //! clocks go on meanwhile, and due times are compared anew at least every ten seconds.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::Engine;
 use crate::{
@@ -22,7 +22,7 @@ const SMALLEST_MS: i64 = 2_000;
 #[derive(Debug)]
 pub struct Steps {
     offset_ms: i64,
-    owed: HashMap<(QueueId, String), Owed>,
+    owed: BTreeMap<(QueueId, String), Owed>,
 }
 
 /// What is still to be done for a credential, until its job has followed it.
@@ -37,7 +37,7 @@ struct Owed {
 impl Steps {
     #[must_use]
     pub fn since(now: Now) -> Self {
-        Self { offset_ms: offset(now), owed: HashMap::new() }
+        Self { offset_ms: offset(now), owed: BTreeMap::new() }
     }
 
     /// By how much the wall clock was stepped since it was last looked at, if it was.
@@ -91,7 +91,7 @@ impl Engine {
     }
 
     async fn step(&self, cell: &Cell, by_ms: &mut i64) -> StoreResult<()> {
-        let planned = cell.step(&*self.store, *by_ms, rand::random()).await?;
+        let planned = cell.step(&*self.store, *by_ms, self.chance()).await?;
         *by_ms = 0;
         let Some(planned) = planned else { return Ok(()) };
         let Some(job) = self.store.live_job(cell.queue, self.renewal_key(&cell.name)).await? else {

@@ -19,6 +19,7 @@ mod providers;
 mod rotation;
 mod scantrust;
 mod sealing;
+mod simulation;
 mod sinks;
 mod sinks_inside;
 mod store;
