@@ -24,7 +24,9 @@ struct Row {
 pub fn print() {
     println!("{MEASURED} applicants of each distribution, {PER_DAY} new ones a day from an empty");
     println!("history on, {} as the budget, of which polls aim at 80 %.\n", LIMITS.join(" and "));
-    println!("| completion times | policy | mean s | p95 s | calls | mean, of round-robin's | first {FIRST_DAYS} days | later |");
+    println!(
+        "| completion times | policy | mean s | p95 s | calls | mean, of round-robin's | first {FIRST_DAYS} days | later |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     let mut ratios: Vec<Vec<f64>> = vec![];
     for (kind, name) in KINDS {
@@ -38,7 +40,9 @@ pub fn print() {
 
 /// Round-robin first: the others are compared with it. It gets as many calls as the daemon made.
 fn rows(kind: Kind, all: &[Applicant]) -> Vec<Row> {
-    let known = Known::new(world::applicants(kind, SEED + 1, 4_000.0, 50.0).iter().map(Applicant::takes).collect());
+    let known = Known::new(
+        world::applicants(kind, SEED + 1, 4_000.0, 50.0).iter().map(Applicant::takes).collect(),
+    );
     let learned = sim::run(all, MEASURED, &mut Ours::new(true));
     let calls = |outcome: &Outcome| outcome.calls[..MEASURED].iter().sum::<u32>();
     let round_robin = |rate| sim::ticks(all, MEASURED, rate, |last, now| now - last);
@@ -62,7 +66,13 @@ fn rows(kind: Kind, all: &[Applicant]) -> Vec<Row> {
 }
 
 pub const POLICIES: [&str; 7] = [
-    "round-robin", "learned", "nothing learned", "times known", "0.3 × age", "doubling", "every 5 s",
+    "round-robin",
+    "learned",
+    "nothing learned",
+    "times known",
+    "0.3 × age",
+    "doubling",
+    "every 5 s",
 ];
 
 fn table_row(name: &str, row: &Row, even: &Row, all: &[Applicant]) -> f64 {

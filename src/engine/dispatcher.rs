@@ -18,7 +18,7 @@ use super::{
     budgets::Taken,
     catalog::Account,
     gates::Admit,
-    holds::{CALLS, LAST, RENEWALS},
+    holds::{CALLS, LAST, RENEWALS, class_of},
 };
 use crate::{
     credentials::cell::Unavailable,
@@ -276,8 +276,7 @@ impl Dispatcher {
             (Class::Call, CALLS, slots),
             (Class::Renewal, RENEWALS, slots.max(renewals)),
         ];
-        let allowances =
-            allowances(queue, classes, |class| engine.budgets.allowance(&account.budget, class));
+        let allowances = allowances(queue, classes, |class| self.allowance(account, class));
         let most = allowances.iter().map(|one| one.count).max().unwrap_or(0);
         if most == 0 {
             return Err(waits_for(engine, account, blocked, now));
@@ -301,6 +300,16 @@ impl Dispatcher {
         };
         let account = Some(Arc::clone(account));
         Ok(Planned { queue, account, allowances, taken, most, whole, short, probe })
+    }
+
+    /// What the budget gives to a class, and to follows no faster than at their pace.
+    fn allowance(&self, account: &Account, class: Class) -> u32 {
+        let engine = &self.engine;
+        let budget = engine.budgets.allowance(&account.budget, class);
+        if class != Class::Follow {
+            return budget;
+        }
+        budget.min(engine.cadence.allowance(account, engine.clock.now().boot_ms))
     }
 
     /// One account may hold three quarters of the slots while there are others: a provider that
@@ -327,11 +336,25 @@ impl Dispatcher {
                 self.engine.gates.probe_unused(one.queue, self.engine.clock.wall());
             }
             self.cool(&one, count);
+            self.count_follows(&one, &jobs);
             // RETURNING has no order.
             jobs.sort_by_key(|job| (job.priority, job.run_at));
             for job in jobs {
                 self.hand(job, one.taken.map(|taken| Taken { count: 1, ..taken })).await;
             }
+        }
+    }
+
+    fn count_follows(&self, one: &Planned, jobs: &[ClaimedJob]) {
+        let Some(account) = &one.account else { return };
+        let follows = jobs.iter().filter(|job| class_of(job.priority) == Class::Follow).count();
+        if follows > 0 {
+            let now_ms = self.engine.clock.now().boot_ms;
+            self.engine.cadence.started(
+                account,
+                now_ms,
+                u32::try_from(follows).unwrap_or(u32::MAX),
+            );
         }
     }
 
@@ -348,7 +371,7 @@ impl Dispatcher {
             let free = one
                 .account
                 .as_ref()
-                .and_then(|account| self.engine.budgets.next_free(&account.budget, Class::Follow));
+                .and_then(|account| self.engine.next_start(account, Class::Follow));
             let again = free.unwrap_or(now.plus(Duration::from_secs(1)));
             self.hot.insert(queue, Hot::Until(again));
         }

@@ -6,6 +6,9 @@
 //! a [`model`] of when follows complete, by age, by status and by hour of the week, learned from
 //! each poll. While nothing is learned all follows are equal, and so are their shares. A [`pace`]
 //! keeps many that are overdue from going all at once.
+//!
+//! Clocks that step back are no trouble: ages are never negative, and what a poll costs is counted
+//! in polls.
 
 // What is counted here is estimates: a rounded one is as good.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -36,6 +39,10 @@ const FOLLOWS_END: f64 = 0.9;
 
 /// The shortest time between two polls of one follow where nothing else is configured.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The first poll of a follow comes within this time (or its minimal interval, if shorter) where
+/// the budget has room: what is followed may be complete soon.
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
 
 /// No follow waits longer than so many even shares, whatever is believed of it.
 const MOST_SHARES: f64 = 20.0;
@@ -84,6 +91,22 @@ pub fn next_poll(
     // The minimal interval is a promise to the provider: jitter lengthens it only.
     let low = (wait / 10 * 9).max(state.min_interval);
     now.plus(between(low, wait.saturating_add(wait / 10), jitter))
+}
+
+/// When to poll for the first time what has just been ordered: soon where there is room, else
+/// when it may have completed, like any other.
+pub fn first_poll(
+    now: Timestamp,
+    state: &PollState,
+    model: &Model,
+    price: &mut Price,
+    limits: &[Limit],
+    jitter: f64,
+) -> Timestamp {
+    if even_share(state.live_follows, limits) > state.min_interval {
+        return next_poll(now, state, model, price, limits, jitter);
+    }
+    now.plus(between(Duration::ZERO, FIRST_WITHIN.min(state.min_interval), jitter))
 }
 
 /// How scarce the budget is: 0 where no more is used than polls aim at, 1 where they may have none.

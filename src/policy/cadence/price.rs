@@ -33,12 +33,15 @@ const SCARCE: f64 = 6.0;
 /// and the logarithm of how much dearer a poll is meanwhile.
 const DEARER: f64 = 2.0;
 
-
 impl Price {
     /// A persisted price; nonsense is taken for none.
     #[must_use]
     pub fn restored(factor: f64) -> Self {
-        if factor.is_finite() { Self { factor: factor.clamp(BOUNDS.0, BOUNDS.1) } } else { Self::default() }
+        if factor.is_finite() {
+            Self { factor: factor.clamp(BOUNDS.0, BOUNDS.1) }
+        } else {
+            Self::default()
+        }
     }
 
     #[must_use]

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::{model::Found, *};
 use crate::types::millis;
@@ -60,7 +60,11 @@ fn without_history_a_share_is_even_and_jittered() {
         (state(2, 0.0), 15_000, 16_500),
         (state(100, 0.0), 675_000, 825_000),
         // A follow of a week is no other than a new one.
-        (PollState { subject: subject(Timestamp(-168 * HOUR_MS), None), ..state(100, 0.0) }, 675_000, 825_000),
+        (
+            PollState { subject: subject(Timestamp(-168 * HOUR_MS), None), ..state(100, 0.0) },
+            675_000,
+            825_000,
+        ),
     ];
     for (state, earliest, latest) in table {
         let at = |jitter| {

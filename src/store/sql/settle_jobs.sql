@@ -4,6 +4,7 @@ UPDATE jobs SET
   state = CASE WHEN v->>4 = 0 AND cancel = 1 THEN 4 ELSE v->>4 END, run_at = v->>5, ready = v->>6, attempt = v->>7, errors = v->>8, polls = v->>9,
   deadline = v->>10,
   finished_at = CASE WHEN v->>4 = 0 AND cancel = 1 THEN v->>18 ELSE v->>11 END,
+  polled_at = CASE WHEN v->>9 > polls THEN v->>18 ELSE polled_at END,
   lease_until = NULL, intent = NULL, cancel = NULL,
   error_code = coalesce(v->>12, error_code),
   error_at = coalesce(v->>13, error_at),

@@ -92,6 +92,8 @@ pub(super) fn claimed_job(row: &SqliteRow) -> StoreResult<ClaimedJob> {
         args_rev: row.get(18),
         observation: observed.map(|n| (n, row.get(20))),
         last_code: row.get(21),
+        polled_at: optional_time(row, 22),
+        status_at: optional_time(row, 23),
     })
 }
 
