@@ -109,7 +109,8 @@ impl Policy for Ours {
             used: self.used,
         };
         let jitter = self.rng.random();
-        cadence::next_poll(now, &state, &self.model, &mut self.price, &self.limits, jitter)
+        let poll = if follow.polls == 0 { cadence::first_poll } else { cadence::next_poll };
+        poll(now, &state, &self.model, &mut self.price, &self.limits, jitter)
     }
 
     fn found(&mut self, now: Timestamp, follow: &Follow, found: Found) {

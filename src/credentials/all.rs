@@ -49,6 +49,12 @@ impl Credentials {
         self.queues().get(&queue)?.get(name).cloned()
     }
 
+    /// Those of one account.
+    #[must_use]
+    pub fn of(&self, queue: QueueId) -> Vec<Arc<Cell>> {
+        self.queues().get(&queue).into_iter().flat_map(BTreeMap::values).cloned().collect()
+    }
+
     /// By account and name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Cell>> {

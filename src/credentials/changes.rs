@@ -225,28 +225,24 @@ impl Changes {
     /// What is not as it is configured.
     #[must_use]
     pub fn of(&self, queue: QueueId) -> Vec<Changed> {
-        let all = self.lock();
-        let known = all.get(&queue).into_iter().flatten();
-        known
-            .flat_map(|(_, known)| known.certain.iter().chain(&known.pending))
-            .map(|change| Changed {
-                secret: change.row.name.clone(),
-                job: change.row.job,
-                at: change.row.at,
-                pending: change.row.pending,
-            })
-            .collect()
+        self.each(queue, |Change { row, .. }| Changed {
+            secret: row.name.clone(),
+            job: row.job,
+            at: row.at,
+            pending: row.pending,
+        })
     }
 
     /// All values of an account that are not configured, so that they can be kept out of words.
     #[must_use]
     pub fn values(&self, queue: QueueId) -> Vec<SecretString> {
+        self.each(queue, |change| change.value.clone())
+    }
+
+    fn each<T>(&self, queue: QueueId, of: impl FnMut(&Change) -> T) -> Vec<T> {
         let all = self.lock();
-        let known = all.get(&queue).into_iter().flatten();
-        known
-            .flat_map(|(_, known)| known.certain.iter().chain(&known.pending))
-            .map(|change| change.value.clone())
-            .collect()
+        let known = all.get(&queue).into_iter().flat_map(BTreeMap::values);
+        known.flat_map(|known| known.certain.iter().chain(&known.pending)).map(of).collect()
     }
 }
 

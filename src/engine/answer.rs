@@ -48,9 +48,9 @@ impl fmt::Debug for Answered {
 
 impl Answered {
     /// Without secrets in the status, which is recorded and told.
-    pub(super) fn without(mut self, secrets: &[SecretString]) -> Self {
+    pub(super) fn without(mut self, secrets: impl FnOnce() -> Vec<SecretString>) -> Self {
         if let Some(Ok(Some(status))) = &mut self.seen {
-            *status = Needles::of(secrets).hide(status.as_bytes(), Cut::None);
+            *status = Needles::of(&secrets()).hide(status.as_bytes(), Cut::None);
         }
         self
     }

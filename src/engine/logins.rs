@@ -15,7 +15,7 @@ use crate::{
     },
     definition::{CredentialShape, EvalError, Kind, Need, Source, Vars, Way},
     policy::{codes::Code, lockout::Strike},
-    store::{Hash16, QueueId, StoreError, StoreResult},
+    store::{Hash16, StoreError, StoreResult},
     telemetry::events::{Event, Name, emit},
     types::{JobId, JobState, Timestamp},
 };
@@ -250,11 +250,6 @@ impl Engine {
             let trouble = Trouble::new(Code::Lockout, words.unwrap_or_default());
             exchange::tell(cell, &trouble, (now, now));
         }
-    }
-
-    /// Values that must not show in words, beside those that are configured.
-    pub(super) fn changed_values(&self, queue: QueueId) -> Vec<secrecy::SecretString> {
-        self.changes.values(queue)
     }
 
     /// The code of a refusal: the last try of a login, or one of several.

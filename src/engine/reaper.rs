@@ -49,6 +49,9 @@ pub async fn round(engine: &Engine) -> StoreResult<()> {
             engine.running.stop_claim(*job, *generation, Stop::LostLease);
         }
     }
+    for (row, forget) in engine.gates.look(now) {
+        engine.store.save_gate_time(row, forget).await?;
+    }
     reclaim(engine, Some(now)).await?;
     engine.budgets.tidy(&*engine.store).await?;
     engine.cadence.save_now_and_then(&*engine.store, engine.clock.now()).await?;
@@ -90,18 +93,29 @@ fn transition(engine: &Engine, job: &RunningJob, now: Timestamp) -> Transition {
         errors: job.errors,
         max_errors: (!is_renewal).then_some(job.max_errors),
         last_code: None,
-        deadline: job.deadline,
+        deadline: engine.deadline((job.queue, job.kind), job.created_at, job.deadline),
         follow: false,
     };
     let end = if job.intent {
         // Its request may have gone out.
-        AttemptEnd::OutcomeUnknown
+        engine.after_a_crash(job)
     } else if job.cancel {
         AttemptEnd::Cancelled
     } else {
         AttemptEnd::LostLease
     };
     settle::settle(now, &counters, end, &engine.settings.backoff, rand::random())
+}
+
+impl Engine {
+    fn after_a_crash(&self, job: &RunningJob) -> AttemptEnd {
+        match self.catalog().kind(job.kind) {
+            Some(KindRef::Job(_, kind)) if kind.reconcile.is_some() && !job.cancel => {
+                AttemptEnd::Doubtful
+            }
+            _ => AttemptEnd::OutcomeUnknown,
+        }
+    }
 }
 
 fn settlement(job: &RunningJob, end: &Transition, now: Timestamp) -> Settlement {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, ops::Range};
 
+use aho_corasick::AhoCorasick;
 use base64::{Engine as _, engine::general_purpose as base64_forms};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -29,7 +30,11 @@ pub(super) enum Cut {
 }
 
 /// Every form of these secrets that is looked for.
-pub(super) struct Needles(BTreeSet<String>);
+pub(super) struct Needles {
+    forms: BTreeSet<String>,
+    /// All of them at once; `None` where they are more than that can be built of (gigabytes).
+    finder: Option<AhoCorasick>,
+}
 
 impl Needles {
     /// A secret as it is, as it stands in a URL, a form, in JSON, HTML, hex and base64; each line
@@ -48,15 +53,14 @@ impl Needles {
                 }
             }
         }
-        Self(needles)
+        Self { finder: AhoCorasick::new(&needles).ok(), forms: needles }
     }
 
     /// Overlapping finds become one, so that no rest of either is left.
     pub(super) fn hide(&self, text: &[u8], cut: Cut) -> String {
-        let mut found: Vec<Range<usize>> = vec![];
-        for needle in &self.0 {
+        let mut found = self.finds(text);
+        for needle in &self.forms {
             let needle = needle.as_bytes();
-            found.extend(finds(text, needle));
             match cut {
                 Cut::None => {}
                 Cut::End => {
@@ -81,11 +85,15 @@ impl Needles {
         hidden.extend_from_slice(&text[at..]);
         String::from_utf8_lossy(&hidden).into_owned()
     }
-}
 
-fn finds(text: &[u8], needle: &[u8]) -> Vec<Range<usize>> {
-    let windows = text.windows(needle.len()).enumerate();
-    windows.filter(|(_, window)| *window == needle).map(|(at, _)| at..at + needle.len()).collect()
+    /// In one pass over the text, however many there are.
+    fn finds(&self, text: &[u8]) -> Vec<Range<usize>> {
+        match &self.finder {
+            Some(finder) => finder.find_overlapping_iter(text).map(|one| one.range()).collect(),
+            // Nothing is shown then.
+            None => vec![0..text.len()],
+        }
+    }
 }
 
 fn forms(text: &str) -> Vec<String> {

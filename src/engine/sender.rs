@@ -19,12 +19,12 @@ use super::{
     budgets::Taken,
     catalog::Account,
     holds::{RENEWALS, class_of},
-    shapes::exchange::{self, Trouble},
+    shapes::exchange::Trouble,
 };
 use crate::{
     crash,
-    credentials::cell::{Cell, Failure, Held, Unavailable},
-    definition::{Auth, EvalError, Expr, Rendered, RequestTemplate, Vars},
+    credentials::cell::{Cell, Held, Unavailable},
+    definition::{Auth, DEFAULT_MAX_BODY, EvalError, Expr, Rendered, RequestTemplate, Vars},
     outbound::{Manner, SendError},
     policy::{
         backoff,
@@ -79,6 +79,38 @@ pub struct Ask<'a> {
     pub own_intent: bool,
     pub follow: bool,
     pub manner: Manner,
+}
+
+impl<'a> Ask<'a> {
+    /// A request about a credential of an account. What is particular to one is put over it.
+    pub fn for_credential(
+        account: &Account,
+        request: &'a RequestTemplate,
+        auth: Option<&'a Auth>,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            request,
+            auth,
+            success: None,
+            retry_when: None,
+            retry_after: None,
+            refused_when: None,
+            maybe_refused_when: None,
+            status: None,
+            secret_answer: true,
+            raw: false,
+            repeat_never: false,
+            own_intent: false,
+            follow: false,
+            manner: Manner {
+                timeout,
+                max_body: DEFAULT_MAX_BODY,
+                basic: account.provider.basic_encoding,
+                fresh_connection: false,
+            },
+        }
+    }
 }
 
 /// Why an attempt has no answer to go on with.
@@ -136,7 +168,7 @@ impl Sender<'_> {
                 Verdict::Success => {
                     self.trust(&held, ask.request.place()).await?;
                     return outcome
-                        .map(|answered| answered.without(&self.secrets(&held)))
+                        .map(|answered| answered.without(|| self.secrets(&held)))
                         .map_err(|words| Stopped::Verdict { verdict, words });
                 }
                 Verdict::Unauthorized if !held.is_empty() => {
@@ -257,16 +289,7 @@ impl Sender<'_> {
         let words = "the provider refuses requests with a fresh credential";
         let trouble = Trouble::new(Engine::refusal_code(exhausted), words);
         let retry_at = backoff::renewal_retry(now, None, errors, rand::random());
-        let failure = Failure {
-            now,
-            code: trouble.code,
-            words,
-            retry_at: Some(retry_at),
-            secrets: self.account.fingerprint,
-        };
-        cell.fail(&*engine.store, &engine.vault, failure).await?;
-        exchange::tell(cell, &trouble, (now, retry_at));
-        Ok(())
+        engine.note_failure(self.account, cell, &trouble, retry_at).await
     }
 
     /// Everything that must not show in words: all that this account has, and what was sent.
@@ -274,10 +297,8 @@ impl Sender<'_> {
         let (engine, queue) = (self.engine, self.account.queue);
         let sent = held.values().map(|one| &one.value);
         let known = self.account.secrets.values().chain(sent).chain(&self.secret_args);
-        let cells = engine.credentials.all();
-        let kept = cells.iter().filter(|cell| cell.queue == queue);
-        let kept = kept.flat_map(|cell| cell.all_secrets());
-        known.cloned().chain(engine.changed_values(queue)).chain(kept.filter(|_| false)).collect()
+        let kept = engine.credentials.of(queue).into_iter().flat_map(|cell| cell.all_secrets());
+        known.cloned().chain(engine.changes.values(queue)).chain(kept).collect()
     }
 
     /// One sending, and its verdict. The words of an answer that is none come as an error.
@@ -325,18 +346,24 @@ impl Sender<'_> {
                 return Ok((verdict, Err(words)));
             }
         };
-        self.tell_breaker(&ended);
+        self.tell_breaker(&ended).await;
         Ok((classify::classify(&ended, asked), outcome))
     }
 
-    fn tell_breaker(&self, ended: &Ended) {
+    async fn tell_breaker(&self, ended: &Ended) {
         use crate::telemetry::events::{Event, Name, emit};
         let now = self.engine.clock.wall();
         let queue = self.account.queue;
         let health = classify::health(ended);
-        let Some(opened) = self.engine.gates.record(queue, self.job.id, health, now) else {
+        let of = (queue, self.account.name.as_str());
+        let Some((row, turned)) = self.engine.gates.record(of, self.job.id, health, now) else {
             return;
         };
+        // Kept so that a restart does not begin with everybody's tries; without it, it would.
+        if let Err(error) = self.engine.store.save_queue(row).await {
+            self.engine.store_works(Some(error.to_string()));
+        }
+        let Some(opened) = turned else { return };
         let (name, detail) = if opened {
             let detail = "the provider fails: from now on one probe at a time, until it answers";
             (Name::QueueGated, detail)

@@ -1,7 +1,7 @@
 //! What an attempt came to, into the store: state, history, observation, children, one
 //! transaction; then one event.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     Engine,
@@ -24,7 +24,7 @@ use crate::{
     },
     store::{
         ClaimedJob, NewArtifact, NewAttempt, NewJob, NewObservation, Parentage, Settlement,
-        StoreError, StoreResult, StoredError,
+        StoreResult, StoredError,
     },
     types::{JobId, JobState, Timestamp},
 };
@@ -53,7 +53,7 @@ impl Settling<'_> {
             let now = self.engine.clock.wall();
             let (settlement, transition) = self.draft(&outcome, &args, args_rev, now);
             let news = News::of(&settlement, &outcome);
-            match self.engine.store.settle(vec![settlement]).await {
+            let error = match self.engine.store.settle(vec![settlement]).await {
                 Ok(done) if done.first() == Some(&true) => {
                     self.engine.store_works(None);
                     self.learn(&outcome, &transition, now);
@@ -63,12 +63,15 @@ impl Settling<'_> {
                 Ok(_) => match self.reread().await {
                     Ok(Some((payload, rev))) if rev != args_rev => {
                         (args, args_rev) = (payload, rev);
+                        continue;
                     }
                     Ok(_) => return self.tell_lost(),
-                    Err(error) => self.wait_for_store(&error).await,
+                    Err(error) => error,
                 },
-                Err(StoreError::Closed) => return,
-                Err(error) => self.wait_for_store(&error).await,
+                Err(error) => error,
+            };
+            if self.engine.wait_for_store(error).await.is_err() {
+                return;
             }
         }
     }
@@ -87,11 +90,6 @@ impl Settling<'_> {
         let held = row.state == JobState::Running && row.generation == self.job.generation;
         let payload = self.engine.payload(&row).filter(|_| held);
         Ok(payload.map(|payload| (payload, row.args_rev)))
-    }
-
-    async fn wait_for_store(&self, error: &StoreError) {
-        self.engine.store_works(Some(error.to_string()));
-        tokio::time::sleep(Duration::from_millis(250)).await;
     }
 
     pub(super) fn is_renewal(&self) -> bool {
@@ -152,10 +150,24 @@ impl Settling<'_> {
             errors: self.job.errors,
             max_errors: (!self.is_renewal()).then_some(self.job.max_errors),
             last_code: self.job.last_code.as_ref().and_then(|code| code.parse().ok()),
-            deadline: self.job.deadline,
+            deadline: self.engine.deadline(
+                (self.job.queue, self.job.kind),
+                self.job.created_at,
+                self.job.deadline,
+            ),
             follow,
         };
-        settle::settle(now, &counters, end, &self.engine.settings.backoff, rand::random())
+        let end = match end {
+            AttemptEnd::OutcomeUnknown if self.can_reconcile() => AttemptEnd::Doubtful,
+            end => end,
+        };
+        let backoff = &self.engine.settings.backoff;
+        let transition = settle::settle(now, &counters, end, backoff, rand::random());
+        if self.job.intent { transition.in_doubt() } else { transition }
+    }
+
+    fn can_reconcile(&self) -> bool {
+        self.kind().is_some_and(|kind| kind.reconcile.is_some())
     }
 
     fn settlement(

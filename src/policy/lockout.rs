@@ -9,7 +9,7 @@ pub const REFUSALS: u32 = 2;
 /// Answers that may mask a refusal (`maybe_refused_when`): an outage looks the same.
 pub const DOUBTS: u32 = 5;
 /// Values in a row that were obtained, and were refused all the same.
-pub const DISTRUST: u32 = 3;
+pub const DISTRUST: u32 = 5;
 
 /// What is held against a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

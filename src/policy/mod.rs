@@ -15,6 +15,7 @@ pub mod classify;
 pub mod codes;
 pub mod expiring;
 pub mod gate;
+pub mod gated;
 pub mod limit;
 pub mod lockout;
 pub mod renewal;

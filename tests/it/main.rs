@@ -7,10 +7,12 @@ mod continuity;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod demo;
+mod doubt;
 mod engine;
 mod logins;
 mod oauth;
 mod oidc;
+mod outage;
 mod providers;
 mod rotation;
 mod scantrust;

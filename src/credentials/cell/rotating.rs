@@ -137,21 +137,11 @@ impl Cell {
         Mark::from_be_bytes(std::array::from_fn(|at| hash[at]))
     }
 
-    /// All values that are kept.
-    #[must_use]
-    pub fn values(&self) -> Vec<SecretString> {
-        let state = self.state();
-        let rotation = &state.rotation;
-        let values = rotation.retired.iter().map(|one| &one.value);
-        let values = values.chain(rotation.candidate.as_ref().map(|one| &one.value));
-        values.chain(&state.value).cloned().collect()
-    }
-
     /// Those of the provider's values that are known here.
     #[must_use]
     pub fn marks(&self, vault: &Vault) -> Vec<Mark> {
         let mut marks: Vec<Mark> =
-            self.values().iter().map(|value| Self::mark(vault, value)).collect();
+            self.all_secrets().iter().map(|value| Self::mark(vault, value)).collect();
         marks.extend(self.state().rotation.orphans.iter().map(|one| one.mark));
         marks
     }

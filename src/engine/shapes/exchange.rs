@@ -16,6 +16,7 @@ use crate::{
     credentials::cell::{Cell, Failure, Obtained, what_ends_a_lockout},
     definition::Exchange,
     engine::{
+        Engine,
         catalog::Account,
         sender::{Sender, Stopped},
     },
@@ -70,7 +71,6 @@ impl Trouble {
 
 impl Renewal<'_> {
     pub async fn attempt(&mut self) -> Outcome {
-        self.sender.secret_args.extend(self.cell.refresh_token());
         if let Some(at) = still_fresh(self.cell, self.sender.engine.clock.wall()) {
             return Outcome::of(AttemptEnd::Snooze { at });
         }
@@ -179,31 +179,49 @@ pub(in crate::engine) async fn give_up(
     cell: &Cell,
     trouble: Trouble,
 ) -> Result<Outcome, StoreError> {
-    let engine = sender.engine;
-    let now = engine.clock.wall();
+    let retry_at = next_try(cell, &trouble, sender.engine.clock.wall());
+    sender.engine.note_failure(account, cell, &trouble, retry_at).await?;
+    let mut outcome = failed(trouble.code, &trouble.words, Some(retry_at));
+    if trouble.gate {
+        outcome.gate = Some((retry_at, trouble.code));
+    }
+    Ok(outcome)
+}
+
+/// When a renewal that failed is tried again.
+pub(in crate::engine) fn next_try(cell: &Cell, trouble: &Trouble, now: Timestamp) -> Timestamp {
     let errors = cell.errors().saturating_add(1);
     let retry_at = match trouble.code {
         // The secrets must change, or a person must ask: both wake it.
         Code::Lockout => now.plus(LOCKED_OUT),
         _ => backoff::renewal_retry(now, cell.life(), errors, rand::random()),
     };
-    let retry_at = trouble.not_before.map_or(retry_at, |at| at.max(retry_at));
-    let failure = Failure {
-        now,
-        code: trouble.code,
-        words: &trouble.words,
-        retry_at: Some(retry_at),
-        secrets: account.fingerprint,
-    };
-    cell.fail(&*engine.store, &engine.vault, failure).await?;
-    tell(cell, &trouble, (now, retry_at));
-    // Jobs that need it are claimed again when it is next tried.
-    engine.wake.ready(account.queue);
-    let mut outcome = failed(trouble.code, &trouble.words, Some(retry_at));
-    if trouble.gate {
-        outcome.gate = Some((retry_at, trouble.code));
+    trouble.not_before.map_or(retry_at, |at| at.max(retry_at))
+}
+
+impl Engine {
+    /// Records and tells that a credential was not obtained, or is of no use.
+    pub(in crate::engine) async fn note_failure(
+        &self,
+        account: &Account,
+        cell: &Cell,
+        trouble: &Trouble,
+        retry_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.wall();
+        let failure = Failure {
+            now,
+            code: trouble.code,
+            words: &trouble.words,
+            retry_at: Some(retry_at),
+            secrets: account.fingerprint,
+        };
+        cell.fail(&*self.store, &self.vault, failure).await?;
+        tell(cell, trouble, (now, retry_at));
+        // Jobs that need it are claimed again when it is next tried.
+        self.wake.ready(account.queue);
+        Ok(())
     }
-    Ok(outcome)
 }
 
 /// The log's line on a credential that was not obtained.

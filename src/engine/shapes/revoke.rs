@@ -13,12 +13,12 @@ use crate::{
         Cell,
         rotation::{Retired, Rotation},
     },
-    definition::{Auth, DEFAULT_MAX_BODY, RequestTemplate},
+    definition::{Auth, RequestTemplate},
     engine::{
+        Engine,
         catalog::Account,
         sender::{Ask, Sender, Stopped},
     },
-    outbound::Manner,
     policy::{
         backoff,
         classify::Verdict,
@@ -98,9 +98,9 @@ impl Revoking<'_> {
             let trouble = Trouble::new(Code::Sink, words);
             return self.later(sender, &retired, trouble, engine.clock.wall()).await;
         }
-        sender.secret_args.push(retired.value.clone());
         let vars = sender.engine.vars(self.account).value(&retired.value);
-        let sent = sender.send(self.ask(), &vars, None).await;
+        let ask = Ask::for_credential(self.account, self.request, self.auth, self.timeout);
+        let sent = sender.send(ask, &vars, None).await;
         crash::point("rotation_revoked");
         match sent {
             Ok(_) => self.gone(sender, &retired).await,
@@ -117,11 +117,21 @@ impl Revoking<'_> {
     async fn in_a_moment(&self, sender: &Sender<'_>, retired: &Retired) -> Result<(), Halt> {
         let engine = sender.engine;
         let now = engine.clock.wall();
-        let generation = retired.generation;
         let soon = now.plus(Duration::from_millis(250));
+        self.again(engine, retired.generation, (1, soon)).await
+    }
+
+    /// Records that a revocation is to be tried (again) at a time.
+    async fn again(
+        &self,
+        engine: &Engine,
+        generation: i64,
+        (tries, at): (u32, Timestamp),
+    ) -> Result<(), Halt> {
+        let now = engine.clock.wall();
         let again = move |rotation: &mut Rotation| {
             for one in rotation.retired.iter_mut().filter(|one| one.generation == generation) {
-                (one.tries, one.retry_at) = (1, Some(soon));
+                (one.tries, one.retry_at) = (tries, Some(at));
             }
         };
         Ok(self.cell.rotate(&*engine.store, &engine.vault, now, again).await?)
@@ -159,12 +169,7 @@ impl Revoking<'_> {
         let life = life.map(|(sent_at, expires_at)| Life { sent_at, expires_at });
         let retry_at = backoff::renewal_retry(now, life, tries, rand::random());
         let retry_at = trouble.not_before.map_or(retry_at, |at| at.max(retry_at));
-        let again = move |rotation: &mut Rotation| {
-            for one in rotation.retired.iter_mut().filter(|one| one.generation == generation) {
-                (one.tries, one.retry_at) = (tries, Some(retry_at));
-            }
-        };
-        self.cell.rotate(&*engine.store, &engine.vault, now, again).await?;
+        self.again(engine, generation, (tries, retry_at)).await?;
         let detail = format!("a value out of use could not be revoked: {}", trouble.words);
         emit(
             Name::CredentialNotRevoked,
@@ -179,30 +184,6 @@ impl Revoking<'_> {
             },
         );
         Err(Halt::Trouble(Trouble { words: detail, not_before: Some(retry_at), ..trouble }))
-    }
-
-    fn ask(&self) -> Ask<'_> {
-        Ask {
-            request: self.request,
-            auth: self.auth,
-            success: None,
-            retry_when: None,
-            retry_after: None,
-            refused_when: None,
-            maybe_refused_when: None,
-            status: None,
-            secret_answer: true,
-            raw: false,
-            repeat_never: false,
-            own_intent: false,
-            follow: false,
-            manner: Manner {
-                timeout: self.timeout,
-                max_body: DEFAULT_MAX_BODY,
-                basic: self.account.provider.basic_encoding,
-                fresh_connection: false,
-            },
-        }
     }
 }
 

@@ -8,21 +8,19 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Outcome, PERSON,
-    exchange::{self, Trouble, UNKNOWN_LIFE, failed, trouble, waits},
+    exchange::{Trouble, UNKNOWN_LIFE, failed, next_try, trouble, waits},
     revoke::{Halt, Revoking, gated},
 };
 use crate::{
     crash,
-    credentials::cell::{Cell, Failure, rotating::Plan, rotation::Rotation},
-    definition::{DEFAULT_MAX_BODY, RequestTemplate, Rotate},
+    credentials::cell::{Cell, rotating::Plan, rotation::Rotation},
+    definition::{RequestTemplate, Rotate},
     engine::{
         answer::Answered,
         catalog::Account,
         sender::{Ask, Sender, Stopped},
     },
-    outbound::Manner,
     policy::{
-        backoff,
         classify::Verdict,
         codes::Code,
         rotation::{self, Step},
@@ -47,7 +45,6 @@ pub struct Rotating<'a> {
 
 impl<'a> Rotating<'a> {
     pub async fn attempt(&mut self) -> Outcome {
-        self.sender.secret_args.extend(self.cell.values());
         let engine = self.sender.engine;
         let mut last: Option<Trouble> = None;
         for _ in 0..MOST_STEPS {
@@ -180,27 +177,7 @@ impl<'a> Rotating<'a> {
     where
         'a: 'r,
     {
-        Ask {
-            request,
-            auth: self.rotate.auth.as_ref(),
-            success: None,
-            retry_when: None,
-            retry_after: None,
-            refused_when: None,
-            maybe_refused_when: None,
-            status: None,
-            secret_answer: true,
-            raw: false,
-            repeat_never: false,
-            own_intent: false,
-            follow: false,
-            manner: Manner {
-                timeout: self.timeout,
-                max_body: DEFAULT_MAX_BODY,
-                basic: self.account.provider.basic_encoding,
-                fresh_connection: false,
-            },
-        }
+        Ask::for_credential(self.account, request, self.rotate.auth.as_ref(), self.timeout)
     }
 
     async fn record(
@@ -235,21 +212,8 @@ impl<'a> Rotating<'a> {
     /// What was to bring a successor failed: when it is tried again is recorded and told.
     async fn give_up<T>(&self, mut trouble: Trouble) -> Result<T, Halt> {
         let engine = self.sender.engine;
-        let now = engine.clock.wall();
-        let errors = self.cell.errors().saturating_add(1);
-        let retry_at = backoff::renewal_retry(now, self.cell.life(), errors, rand::random());
-        let retry_at = trouble.not_before.map_or(retry_at, |at| at.max(retry_at));
-        let failure = Failure {
-            now,
-            code: trouble.code,
-            words: &trouble.words,
-            retry_at: Some(retry_at),
-            secrets: self.account.fingerprint,
-        };
-        self.cell.fail(&*engine.store, &engine.vault, failure).await?;
-        exchange::tell(self.cell, &trouble, (now, retry_at));
-        // Jobs that need it are claimed again when it is next tried.
-        engine.wake.ready(self.account.queue);
+        let retry_at = next_try(self.cell, &trouble, engine.clock.wall());
+        engine.note_failure(self.account, self.cell, &trouble, retry_at).await?;
         trouble.not_before = Some(retry_at);
         Err(Halt::Trouble(trouble))
     }

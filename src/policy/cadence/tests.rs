@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::{model::Found, *};
 use crate::types::millis;
@@ -173,6 +173,71 @@ fn the_price_makes_polls_fit_the_budget() {
     // Twice as many follows need no time to get used to: all wait twice as long.
     let doubled = polls_of_a_day(200, &model, &mut price.clone());
     assert!((1_200..1_800).contains(&doubled), "{doubled}");
+}
+
+/// Mean seconds from completion to noticing of 1,200 follows, six new ones an hour, that complete
+/// after `hours`, and the seconds between two polls. `wait(now, began, live, jitter)` says when to
+/// poll, one in 12 s at most; without it they take turns, one a minute.
+fn followed(
+    hours: impl Fn(&mut StdRng) -> f64,
+    mut wait: Option<impl FnMut(Timestamp, Timestamp, u32, f64) -> Timestamp>,
+) -> (f64, f64) {
+    let (mut rng, mut chance) = (StdRng::seed_from_u64(11), StdRng::seed_from_u64(12));
+    let tick = Duration::from_secs(if wait.is_some() { 12 } else { 60 });
+    let arrivals: Vec<(Timestamp, Timestamp)> = (0..2_000_i64)
+        .map(|n| {
+            let began = Timestamp(n * HOUR_MS / 6);
+            (began, began.plus(Duration::from_secs_f64(hours(&mut rng) * 3_600.0)))
+        })
+        .collect();
+    let mut due = std::collections::BTreeSet::new();
+    let (mut now, mut next, mut noticed, mut sum, mut polls) = (Timestamp(0), 0, 0, 0.0, 0);
+    let mut at = |now, began, others: usize| {
+        let live = u32::try_from(others + 1).unwrap();
+        wait.as_mut().map_or(now, |wait| wait(now, began, live, chance.random()))
+    };
+    while noticed < 1_200 {
+        now = now.plus(tick);
+        while let Some((began, _)) = arrivals.get(next).filter(|one| one.0 <= now) {
+            due.insert((at(*began, *began, due.len()), next));
+            next += 1;
+        }
+        let Some((_, id)) = due.first().copied().filter(|one| one.0 <= now) else { continue };
+        due.pop_first();
+        polls += 1;
+        let (began, complete) = arrivals[id];
+        if complete <= now {
+            sum += now.since(complete).as_secs_f64();
+            noticed += 1;
+        } else {
+            due.insert((at(now, began, due.len()), id));
+        }
+    }
+    (sum / f64::from(noticed), now.since(Timestamp(0)).as_secs_f64() / f64::from(polls))
+}
+
+#[test]
+fn without_history_it_is_no_worse_than_taking_turns() {
+    // Polls aim at 80 % of this: one a minute.
+    let limits = limits(&["1800/24h"]);
+    type Hours = fn(&mut StdRng) -> f64;
+    let uniform: Hours = |rng| 24.0 * rng.random::<f64>();
+    let exponential: Hours = |rng| -(1.0 - rng.random::<f64>()).ln() * 8.0;
+    let mixture: Hours = |rng| if rng.random::<f64>() < 0.5 { 0.3 } else { 20.0 };
+    for hours in [uniform, exponential, mixture] {
+        let mut price = Price::default();
+        let by_price = |now, began, live_follows, jitter| {
+            let state = PollState { subject: subject(began, None), ..state(live_follows, 0.0) };
+            next_poll(now, &state, &Model::default(), &mut price, &limits, jitter)
+        };
+        let turns = None::<fn(Timestamp, Timestamp, u32, f64) -> Timestamp>;
+        let ((ours, between), (even, _)) =
+            (followed(hours, Some(by_price)), followed(hours, turns));
+        assert!(between >= 59.0, "a poll every {between:.1} s");
+        // At as many polls: their number and the waiting are inverse to each other.
+        let even = even * between / 60.0;
+        assert!(ours <= even * 1.02, "{ours:.0} s against {even:.0} s");
+    }
 }
 
 #[test]

@@ -13,12 +13,11 @@ use crate::{
         cell::{Obtained, Origin},
         changes::Secrets,
     },
-    definition::{Asked, DEFAULT_MAX_BODY, Expr, Need, Source, Vars, Way},
+    definition::{Asked, Expr, Need, Source, Vars, Way},
     engine::{
         answer::Answered,
         sender::{Ask, Stopped},
     },
-    outbound::Manner,
     policy::{classify::Verdict, codes::Code, lockout::Strike},
     store::{Hash16, StoreError},
     types::Timestamp,
@@ -319,26 +318,13 @@ impl Renewal<'_> {
     }
 
     async fn ask(&mut self, asked: &Asked, way: &Way, vars: &Vars) -> Result<Obtained, Stopped> {
+        let (request, auth) = (&asked.request, asked.auth.as_ref());
         let ask = Ask {
-            request: &asked.request,
-            auth: asked.auth.as_ref(),
             success: asked.success.as_ref(),
-            retry_when: None,
             retry_after: asked.retry_after.as_ref(),
             refused_when: asked.refused_when.as_ref(),
             maybe_refused_when: asked.maybe_refused_when.as_ref(),
-            status: None,
-            secret_answer: true,
-            raw: false,
-            repeat_never: false,
-            own_intent: false,
-            follow: false,
-            manner: Manner {
-                timeout: self.timeout,
-                max_body: DEFAULT_MAX_BODY,
-                basic: self.account.provider.basic_encoding,
-                fresh_connection: false,
-            },
+            ..Ask::for_credential(self.account, request, auth, self.timeout)
         };
         let answered = self.sender.send(ask, vars, None).await?;
         let value = secret(&answered, &asked.value)?;
