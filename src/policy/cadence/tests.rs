@@ -175,16 +175,18 @@ fn the_price_makes_polls_fit_the_budget() {
     assert!((1_200..1_800).contains(&doubled), "{doubled}");
 }
 
-/// Mean seconds from completion to noticing of 1,200 follows, six new ones an hour, that complete
+type Hours = fn(&mut StdRng) -> f64;
+
+/// Mean seconds from completion to noticing of 5,000 follows, six new ones an hour, that complete
 /// after `hours`, and the seconds between two polls. `wait(now, began, live, jitter)` says when to
-/// poll, one in 12 s at most; without it they take turns, one a minute.
+/// poll, one in 2 s at most; without it they take turns, one a minute.
 fn followed(
     hours: impl Fn(&mut StdRng) -> f64,
     mut wait: Option<impl FnMut(Timestamp, Timestamp, u32, f64) -> Timestamp>,
 ) -> (f64, f64) {
     let (mut rng, mut chance) = (StdRng::seed_from_u64(11), StdRng::seed_from_u64(12));
-    let tick = Duration::from_secs(if wait.is_some() { 12 } else { 60 });
-    let arrivals: Vec<(Timestamp, Timestamp)> = (0..2_000_i64)
+    let tick = Duration::from_secs(if wait.is_some() { 2 } else { 60 });
+    let arrivals: Vec<(Timestamp, Timestamp)> = (0..6_000_i64)
         .map(|n| {
             let began = Timestamp(n * HOUR_MS / 6);
             (began, began.plus(Duration::from_secs_f64(hours(&mut rng) * 3_600.0)))
@@ -196,7 +198,7 @@ fn followed(
         let live = u32::try_from(others + 1).unwrap();
         wait.as_mut().map_or(now, |wait| wait(now, began, live, chance.random()))
     };
-    while noticed < 1_200 {
+    while noticed < 5_000 {
         now = now.plus(tick);
         while let Some((began, _)) = arrivals.get(next).filter(|one| one.0 <= now) {
             due.insert((at(*began, *began, due.len()), next));
@@ -220,7 +222,6 @@ fn followed(
 fn without_history_it_is_no_worse_than_taking_turns() {
     // Polls aim at 80 % of this: one a minute.
     let limits = limits(&["1800/24h"]);
-    type Hours = fn(&mut StdRng) -> f64;
     let uniform: Hours = |rng| 24.0 * rng.random::<f64>();
     let exponential: Hours = |rng| -(1.0 - rng.random::<f64>()).ln() * 8.0;
     let mixture: Hours = |rng| if rng.random::<f64>() < 0.5 { 0.3 } else { 20.0 };

@@ -49,7 +49,7 @@ impl Week {
 
     /// Whether hours differ at all, as far as is known.
     pub(super) fn is_even(&self) -> bool {
-        self.trust == [0.0; 2]
+        self.trust.iter().all(|one| *one <= 0.0)
     }
 
     pub(super) fn factor(&self, slot: Slot) -> f64 {
@@ -58,7 +58,7 @@ impl Week {
 
     fn one(&self, index: usize) -> f64 {
         let trust = self.trust[usize::from(index >= HOURS)];
-        if trust == 0.0 { 1.0 } else { self.ratio(index).powf(trust) }
+        if trust <= 0.0 { 1.0 } else { self.ratio(index).powf(trust) }
     }
 
     fn ratio(&self, index: usize) -> f64 {
