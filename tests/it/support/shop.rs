@@ -117,10 +117,6 @@ impl Shop {
         self.books.lock().unwrap().orders.get(name).copied().unwrap_or_default()
     }
 
-    pub fn orders(&self) -> BTreeMap<String, u64> {
-        self.books.lock().unwrap().orders.clone()
-    }
-
     /// Requests with this method and first part of the path, such as `POST orders`.
     pub fn asked(&self, what: &str) -> u64 {
         self.books.lock().unwrap().counts.get(what).copied().unwrap_or_default()
