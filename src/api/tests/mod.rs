@@ -5,6 +5,7 @@ mod acting;
 mod bad;
 mod batch;
 mod credentials;
+mod fuzz;
 mod jobs;
 mod operations;
 mod sealing;
