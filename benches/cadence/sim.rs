@@ -43,7 +43,6 @@ impl Outcome {
 pub struct Follow {
     pub began: Timestamp,
     pub polled: Timestamp,
-    pub due: Timestamp,
     pub status: Option<u8>,
     pub since: Timestamp,
     pub polls: u32,
@@ -170,8 +169,7 @@ pub fn run(all: &[Applicant], count: usize, policy: &mut impl Policy) -> Outcome
             && first.is_none_or(|first| stamp(applicant.begins) <= first)
         {
             let began = stamp(applicant.begins);
-            let follow =
-                Follow { began, polled: began, due: began, status: None, since: began, polls: 0 };
+            let follow = Follow { began, polled: began, status: None, since: began, polls: 0 };
             live += 1;
             plan(policy, &mut due, &mut follows[next], began, (next, follow, live));
             next += 1;
@@ -208,7 +206,7 @@ fn plan(
     (id, follow, live): (usize, Follow, u32),
 ) {
     let at = policy.next(now, &follow, live);
-    *place = Some(Follow { due: at, polled: now, ..follow });
+    *place = Some(Follow { polled: now, ..follow });
     due.insert((at, id));
 }
 
