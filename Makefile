@@ -1,7 +1,7 @@
 # The tools that lint and test need are installed by the scripts where they are missing.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo test test-setup lint lint-setup bench soak
+.PHONY: demo test test-setup lint lint-setup bench bench-cadence soak
 
 # The whole story in under a minute, with simulated providers.
 demo:
@@ -32,3 +32,7 @@ bench:
 # Thousands of simulated histories, or as many as SOAK_SEEDS says, on all processors.
 soak:
 	scripts/soak
+
+# How late completions are noticed, by polling policy: a simulation, the same in every run.
+bench-cadence:
+	cargo bench --locked --quiet --bench cadence

@@ -269,6 +269,9 @@ impl Daemon {
         if let Err(error) = engine.budgets.settle(&*engine.store).await {
             engine.store_works(Some(error.to_string()));
         }
+        if let Err(error) = engine.cadence.save(&*engine.store, engine.clock.wall()).await {
+            engine.store_works(Some(error.to_string()));
+        }
         engine.store.close().await;
         // Whoever comes next makes its own.
         let _ = std::fs::remove_file(&self.socket);

@@ -139,6 +139,13 @@ impl Budgets {
         Some(Timestamp(now.wall.0.saturating_add(free - now.boot_ms)))
     }
 
+    /// How much of its tightest limit is used; from 0 to 1.
+    #[must_use]
+    pub fn used(&self, budget: &str) -> f64 {
+        let now = self.clock.now().boot_ms;
+        self.lock().get_mut(budget).map_or(0.0, |one| one.used(now))
+    }
+
     /// What each limit has left.
     #[must_use]
     pub fn left(&self, budget: &str) -> Vec<Left> {

@@ -57,6 +57,12 @@ impl Account {
         Owner { queue: self.queue, secrets: &self.secrets }
     }
 
+    /// Whether other accounts may count against the same quota.
+    #[must_use]
+    pub fn shares_budget(&self) -> bool {
+        self.budget.starts_with(super::plan::SHARED)
+    }
+
     /// Its parameters, for templates.
     #[must_use]
     pub fn vars(&self) -> Vars {

@@ -6,13 +6,14 @@ use serde_json::{Map, Value};
 
 use super::{
     Engine,
+    cadence::Next,
     catalog::{Account, Catalog},
     enqueue::Build,
 };
 use crate::{
     credentials::vault::Payload,
     definition::{FieldProblem, Kind, Shape, Vars},
-    policy::cadence::{self, PollState},
+    policy::cadence::{self, model::Subject},
     store::{Hash16, NewJob, Parentage},
     types::Timestamp,
 };
@@ -85,12 +86,10 @@ impl Children<'_> {
         };
         let run_at = match &kind.shape {
             Shape::Follow { every, .. } => {
-                let state = PollState {
-                    polls: 0,
-                    live_follows: 1,
-                    min_interval: every.unwrap_or(cadence::MIN_INTERVAL),
-                };
-                cadence::next_poll(self.now, &state, &account.limits, self.engine.chance())
+                let subject = Subject { began: self.now, since: self.now, status: None };
+                let min_interval = every.unwrap_or(cadence::MIN_INTERVAL);
+                let next = Next { account, kind: kind_id, min_interval, subject, first: true };
+                self.engine.poll_at(self.now, &next)
             }
             _ => self.now,
         };

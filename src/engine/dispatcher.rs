@@ -18,7 +18,7 @@ use super::{
     budgets::Taken,
     catalog::Account,
     gates::Admit,
-    holds::{CALLS, LAST, RENEWALS},
+    holds::{CALLS, LAST, RENEWALS, class_of},
 };
 use crate::{
     credentials::cell::Unavailable,
@@ -288,8 +288,7 @@ impl Dispatcher {
             (Class::Call, CALLS, slots),
             (Class::Renewal, RENEWALS, slots.max(renewals.min(ahead(&account.limits)))),
         ];
-        let allowances =
-            allowances(queue, classes, |class| engine.budgets.allowance(&account.budget, class));
+        let allowances = allowances(queue, classes, |class| self.allowance(account, class));
         let most = allowances.iter().map(|one| one.count).max().unwrap_or(0);
         if most == 0 {
             return Err(waits_for(engine, account, blocked, now));
@@ -326,6 +325,16 @@ impl Dispatcher {
         Ok(Planned { queue, account, allowances, taken, most, of_any, short, blocked_until, probe })
     }
 
+    /// What the budget gives to a class, and to follows no faster than at their pace.
+    fn allowance(&self, account: &Account, class: Class) -> u32 {
+        let engine = &self.engine;
+        let budget = engine.budgets.allowance(&account.budget, class);
+        if class != Class::Follow {
+            return budget;
+        }
+        budget.min(engine.cadence.allowance(account, engine.clock.now().boot_ms))
+    }
+
     /// One account may hold three quarters of the slots while there are others: a provider that
     /// hangs never keeps all.
     fn slots_of(&self, queue: QueueId, free: usize) -> usize {
@@ -350,11 +359,25 @@ impl Dispatcher {
                 self.engine.gates.probe_unused(one.queue, self.engine.clock.wall());
             }
             self.cool(&one, count);
+            self.count_follows(&one, &jobs);
             // RETURNING has no order.
             jobs.sort_by_key(|job| (job.priority, job.run_at));
             for job in jobs {
                 self.hand(job, one.taken.map(|taken| Taken { count: 1, ..taken })).await;
             }
+        }
+    }
+
+    fn count_follows(&self, one: &Planned, jobs: &[ClaimedJob]) {
+        let Some(account) = &one.account else { return };
+        let follows = jobs.iter().filter(|job| class_of(job.priority) == Class::Follow).count();
+        if follows > 0 {
+            let now_ms = self.engine.clock.now().boot_ms;
+            self.engine.cadence.started(
+                account,
+                now_ms,
+                u32::try_from(follows).unwrap_or(u32::MAX),
+            );
         }
     }
 
@@ -369,9 +392,8 @@ impl Dispatcher {
             // There may be jobs that were not allowed; soon enough for budgets and credentials.
             let now = self.engine.clock.wall();
             // Calls may go before follows may.
-            let budgets = &self.engine.budgets;
             let free = one.account.as_ref().and_then(|account| {
-                let free = |class| budgets.next_free(&account.budget, class);
+                let free = |class| self.engine.next_start(account, class);
                 free(Class::Call).or_else(|| free(Class::Follow))
             });
             let again = one.blocked_until.or(free).unwrap_or(now.plus(Duration::from_secs(1)));

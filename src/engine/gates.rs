@@ -57,6 +57,13 @@ impl Queue {
         }
         Admit::AtOnce(1 << doublings)
     }
+
+    fn ramp_hold(&self, now: Timestamp) -> Option<Hold> {
+        let until = self.reopened?.plus(Duration::from_secs(RAMP.into()));
+        let detail = "the provider has just come back: twice as many at once each second";
+        let hold = Hold { code: "gate", until: Some(until), detail: detail.to_owned() };
+        (now < until).then_some(hold)
+    }
 }
 
 /// Seconds after which all may come again.
@@ -151,7 +158,7 @@ impl Gates {
             return Some(Hold { code: "gate", until: Some(*until), detail: detail.clone() });
         }
         let until = match one.breaker {
-            Breaker::Closed { .. } => return None,
+            Breaker::Closed { .. } => return one.ramp_hold(now),
             Breaker::Open { until, .. } => Some(until),
             Breaker::HalfOpen { .. } => None,
         };

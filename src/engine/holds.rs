@@ -63,7 +63,7 @@ impl Engine {
                 detail: trouble.detail,
             });
         }
-        let until = self.budgets.next_free(&account.budget, class)?;
+        let until = self.next_start(account, class)?;
         let detail = format!("the budget of {} is spent", account.name);
         Some(Hold { code: "budget", until: Some(until), detail })
     }

@@ -11,6 +11,7 @@ mod answer;
 pub mod attempt;
 pub mod backend;
 pub mod budgets;
+pub mod cadence;
 pub mod catalog;
 mod children;
 #[cfg(test)]
@@ -51,8 +52,8 @@ use std::{
 
 pub use self::withdraw::Told;
 use self::{
-    budgets::Budgets, catalog::Catalog, gates::Gates, running::Running, sinks::Sinks,
-    waiters::Waiters, wake::Wake,
+    budgets::Budgets, cadence::Cadence, catalog::Catalog, gates::Gates, running::Running,
+    sinks::Sinks, waiters::Waiters, wake::Wake,
 };
 use crate::{
     chance::Chance,
@@ -92,6 +93,7 @@ pub struct Engine {
     pub clock: Clock,
     pub settings: Settings,
     pub budgets: Budgets,
+    pub cadence: Cadence,
     pub gates: Gates,
     pub credentials: Credentials,
     pub sinks: Sinks,
@@ -115,7 +117,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Restores credentials, budgets and gates, and makes sure that each credential has its job.
+    /// Restores credentials, budgets, gates and what was learned, and makes sure that each credential has its job.
     pub async fn new(
         store: Arc<dyn Store>,
         vault: Arc<Vault>,
@@ -130,6 +132,7 @@ impl Engine {
         let names = credential_names(&catalog);
         let engine = Self {
             budgets: Budgets::load(&*store, &catalog, clock.clone(), clock.boot_id()).await?,
+            cadence: Cadence::load(&*store).await?,
             gates: Gates::load(&*store, now).await?,
             credentials: Credentials::load(&*store, &vault, names.into_iter()).await?,
             sinks: Sinks::load(&*store, &catalog).await?,

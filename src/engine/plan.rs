@@ -17,6 +17,9 @@ use crate::{
     types::Timestamp,
 };
 
+/// How the name of a budget begins that accounts may share.
+pub(super) const SHARED: &str = "budget:";
+
 /// An account that is checked but not yet known to a store.
 #[derive(Debug)]
 pub struct Draft {
@@ -115,7 +118,7 @@ fn draft(
         budget: account
             .budget
             .as_ref()
-            .map_or_else(|| format!("account:{}", account.name), |name| format!("budget:{name}")),
+            .map_or_else(|| format!("account:{}", account.name), |name| format!("{SHARED}{name}")),
         limits: limits.unwrap_or_else(|| provider.limits.clone()),
         is_default: account.is_default,
         params: params?,

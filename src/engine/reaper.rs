@@ -55,6 +55,7 @@ pub async fn round(engine: &Engine) -> StoreResult<()> {
     }
     reclaim(engine, Some(now)).await?;
     engine.budgets.tidy(&*engine.store).await?;
+    engine.cadence.save_now_and_then(&*engine.store, engine.clock.now()).await?;
     // A wake-up that was lost (a client that hung up right after its job was stored) is made good.
     for depth in engine.depths().await?.iter().filter(|depth| depth.due > 0) {
         engine.wake.ready(depth.queue);

@@ -18,6 +18,7 @@ use crate::{
     },
     definition::{Kind, Repeat, Shape},
     policy::{
+        cadence::model::Found,
         codes::Code,
         settle::{self, AttemptEnd, JobCounters, Transition},
     },
@@ -55,6 +56,7 @@ impl Settling<'_> {
             let error = match self.engine.store.settle(vec![settlement]).await {
                 Ok(done) if done.first() == Some(&true) => {
                     self.engine.store_works(None);
+                    self.learn(&outcome, &transition, now);
                     self.tell(&transition, &news, now);
                     return;
                 }
@@ -237,7 +239,7 @@ impl Settling<'_> {
         polls: i64,
     ) -> Option<NewObservation> {
         let status = outcome.status.as_ref()?.as_deref().unwrap_or("");
-        if self.last_status().is_some_and(|last| last == status) {
+        if self.engine.last_status(self.job).is_some_and(|last| last == status) {
             return None;
         }
         let n = self.job.observation.as_ref().map_or(1, |(n, _)| n + 1);
@@ -245,10 +247,21 @@ impl Settling<'_> {
         Some(NewObservation { n, polls, status: sealed })
     }
 
-    fn last_status(&self) -> Option<String> {
-        let (n, sealed) = self.job.observation.as_ref()?;
-        let chain = self.engine.vault.chain(self.job.salt.as_ref()?);
-        vault::open_text(&chain, self.job.id, Part::Status(*n), sealed)
+    /// From a follow that was answered.
+    fn learn(&self, outcome: &Outcome, transition: &Transition, now: Timestamp) {
+        if transition.polls_delta == 0 {
+            return;
+        }
+        let last = self.engine.last_status(self.job);
+        let seen = outcome.status.as_ref().map(|seen| seen.as_deref().unwrap_or(""));
+        let found = if transition.state == JobState::Completed {
+            Found::Complete
+        } else if seen.is_some() && seen != last.as_deref() {
+            Found::Changed
+        } else {
+            Found::Same
+        };
+        self.engine.learn(self.job, now, found);
     }
 
     fn children(

@@ -161,6 +161,15 @@ impl Budget {
         self.rings.iter().map(row).collect()
     }
 
+    /// How much is used of the limit that allows the fewest requests in the long run; from 0 to 1.
+    pub fn used(&mut self, boot_ms: i64) -> f64 {
+        self.advance(boot_ms);
+        let rate = |ring: &&Ring| f64::from(ring.limit().count) / ring.limit().window.as_secs_f64();
+        let tightest = self.rings.iter().min_by(|a, b| rate(a).total_cmp(&rate(b)));
+        let used = |ring: &Ring| f64::from(ring.used()) / f64::from(ring.limit().count.max(1));
+        tightest.map_or(0.0, used).min(1.0)
+    }
+
     fn advance(&mut self, boot_ms: i64) {
         self.latest_ms = self.latest_ms.max(boot_ms);
         let now = self.latest_ms;

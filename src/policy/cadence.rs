@@ -1,115 +1,132 @@
 //! How often a follow asks "done yet?".
 //!
-//! What is scarce is the provider's budget, and this is where it is shared out. Today every
-//! follow gets an even share of it; [`next_poll`] is the one seam behind which a better rule (the
-//! follow with the greatest expected waiting first) can take its place.
+//! What is scarce is the provider's budget, and this is where it is shared out. A follow is polled
+//! when its expected waiting since the last poll has reached a [`price`], the same for all follows
+//! of a budget, which a slow controller moves so that the budget is just used. The expectation is
+//! a [`model`] of when follows complete, by age, by status and by hour of the week, learned from
+//! each poll. While nothing is learned all follows are equal, and so are their shares. A [`pace`]
+//! keeps many that are overdue from going all at once.
+//!
+//! Clocks that step back are no trouble: ages are never negative, and what a poll costs is counted
+//! in polls.
+
+// What is counted here is estimates: a rounded one is as good.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+mod ages;
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+pub mod model;
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+pub mod pace;
+mod packed;
+pub mod price;
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+mod week;
 
 use std::time::Duration;
 
+use self::{
+    model::{Model, Subject},
+    price::Price,
+};
 use super::{between, limit::Limit};
-use crate::types::{Timestamp, millis};
+use crate::types::Timestamp;
 
-/// Polls together use at most this share of the tightest limit, in tenths. The rest is for
-/// calls, renewals, the pages and repeats of polls, and for the jitter's luck.
-const SHARE_TENTHS: u128 = 8;
+/// Polls together use about this share of the tightest limit. The rest is for calls, renewals, the
+/// pages and repeats of polls, and for chance.
+const SHARE: f64 = 0.8;
+/// The share of a limit that follows must leave to others.
+const FOLLOWS_END: f64 = 0.9;
 
 /// The shortest time between two polls of one follow where nothing else is configured.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The first poll of a follow comes within this time (or its minimal interval, if shorter): what
-/// is followed may have been complete for long.
+/// The first poll of a follow comes within this time (or its minimal interval, if shorter) where
+/// the budget has room: what is followed may be complete soon.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 
+/// No follow waits longer than so many even shares, whatever is believed of it.
+const MOST_SHARES: f64 = 20.0;
+
+/// An even share longer than this is not improved upon: the follows are far too many.
+const LONGEST_SHARE_S: f64 = 7.0 * 86_400.0;
+
 /// What there is to know when a poll has been answered, or a follow begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PollState {
-    /// Polls of this follow so far; 0 for a new one.
-    pub polls: u32,
+    pub subject: Subject,
     /// Live follows that share this one's budget, itself included.
     pub live_follows: u32,
     pub min_interval: Duration,
+    /// How much of the tightest limit is used, by whomever: from 0 to 1.
+    pub used: f64,
 }
 
-/// When to poll next: an even share of the budget, never more often than `min_interval`, ±10 %
-/// by `jitter` so that follows that began together drift apart. A new follow is polled soon.
-#[must_use]
-pub fn next_poll(now: Timestamp, state: &PollState, limits: &[Limit], jitter: f64) -> Timestamp {
-    if state.polls == 0 {
-        return now.plus(between(Duration::ZERO, FIRST_WITHIN.min(state.min_interval), jitter));
-    }
-    let even = state.min_interval.max(even_share(state.live_follows, limits));
+/// When to poll next: when the follow's expected waiting reaches the price, ±10 % by `jitter` so
+/// that follows that began together drift apart; never more often than `min_interval`. Where the
+/// budget allows that to all of them, that often. Moves the price.
+pub fn next_poll(
+    now: Timestamp,
+    state: &PollState,
+    model: &Model,
+    price: &mut Price,
+    limits: &[Limit],
+    jitter: f64,
+) -> Timestamp {
+    let even = even_share(state.live_follows, limits);
+    let wait = if even <= state.min_interval {
+        state.min_interval
+    } else {
+        let even_s = even.as_secs_f64();
+        let wait_s = if even_s > LONGEST_SHARE_S {
+            even_s
+        } else {
+            let lambda = price.lambda(model.level(), even_s, scarcity(state.used));
+            price::wait_s(model, &state.subject, now, lambda, MOST_SHARES * even_s)
+        };
+        let wait = Duration::from_secs_f64(wait_s).max(state.min_interval);
+        let scarcity = scarcity(state.used);
+        price.settle(wait.as_secs_f64(), even_s, f64::from(state.live_follows), scarcity);
+        wait
+    };
     // The minimal interval is a promise to the provider: jitter lengthens it only.
-    let low = (even / 10 * 9).max(state.min_interval);
-    now.plus(between(low, even.saturating_add(even / 10), jitter))
+    let low = (wait / 10 * 9).max(state.min_interval);
+    now.plus(between(low, wait.saturating_add(wait / 10), jitter))
 }
 
-/// The interval at which `follows` polls in turn use 80 % of the tightest limit; zero without any.
+/// When to poll for the first time what has just been ordered: soon where there is room, else
+/// when it may have completed, like any other.
+pub fn first_poll(
+    now: Timestamp,
+    state: &PollState,
+    model: &Model,
+    price: &mut Price,
+    limits: &[Limit],
+    jitter: f64,
+) -> Timestamp {
+    if even_share(state.live_follows, limits) > state.min_interval {
+        return next_poll(now, state, model, price, limits, jitter);
+    }
+    now.plus(between(Duration::ZERO, FIRST_WITHIN.min(state.min_interval), jitter))
+}
+
+/// How scarce the budget is: 0 where no more is used than polls aim at, 1 where they may have none.
+fn scarcity(used: f64) -> f64 {
+    ((used - SHARE) / (FOLLOWS_END - SHARE)).clamp(0.0, 1.0)
+}
+
+/// The interval at which `follows` polls in turn use [`SHARE`] of the tightest limit; zero without
+/// any limit, and a century at most.
 #[must_use]
 pub fn even_share(follows: u32, limits: &[Limit]) -> Duration {
-    let interval = |limit: &Limit| {
-        let window = u128::from(millis(limit.window).unsigned_abs());
-        let ms =
-            u128::from(follows) * window * 10 / (u128::from(limit.count.max(1)) * SHARE_TENTHS);
-        // A century is long enough, and leaves room to add.
-        Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX).min(3_200_000_000_000))
-    };
-    limits.iter().map(interval).max().unwrap_or_default()
+    let seconds = rate(limits).map_or(0.0, |rate| f64::from(follows) / (rate * SHARE));
+    Duration::from_secs_f64(seconds.min(3_200_000_000.0))
+}
+
+/// Requests per second that the tightest limit allows in the long run.
+fn rate(limits: &[Limit]) -> Option<f64> {
+    let rate = |limit: &Limit| f64::from(limit.count) / limit.window.as_secs_f64().max(0.001);
+    limits.iter().map(rate).min_by(f64::total_cmp)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn limits(texts: &[&str]) -> Vec<Limit> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn the_tightest_limit_decides() {
-        let certn = limits(&["240/1m", "14400/24h"]);
-        // One call in 6 s is the account's whole budget, so one in 7.5 s is 80 % of it.
-        for (follows, seconds) in [(0, 0.0), (1, 7.5), (2, 15.0), (100, 750.0)] {
-            let expected = Duration::from_secs_f64(seconds);
-            assert_eq!(even_share(follows, &certn), expected, "{follows}");
-        }
-        assert_eq!(even_share(1000, &[]), Duration::ZERO);
-    }
-
-    #[test]
-    fn an_interval_is_jittered_and_has_a_floor() {
-        let certn = limits(&["14400/24h"]);
-        let state =
-            |polls, live_follows| PollState { polls, live_follows, min_interval: MIN_INTERVAL };
-        let table = [
-            (state(0, 100), 0, 5_000),
-            (state(1, 1), 15_000, 16_500),
-            (state(1, 2), 15_000, 16_500),
-            (state(9, 100), 675_000, 825_000),
-        ];
-        for (state, earliest, latest) in table {
-            assert_eq!(next_poll(Timestamp(0), &state, &certn, 0.0).0, earliest, "{state:?}");
-            assert_eq!(next_poll(Timestamp(0), &state, &certn, 1.0).0, latest, "{state:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn together_they_stay_within_every_limit(
-            follows in 1_u32.., counts in prop::collection::vec((1_u32.., 1_u64..10_000_000), 0..4),
-            jitter: f64,
-        ) {
-            let limits: Vec<Limit> = counts.into_iter()
-                .map(|(count, secs)| Limit { count, window: Duration::from_secs(secs) }).collect();
-            let state = PollState { polls: 1, live_follows: follows, min_interval: MIN_INTERVAL };
-            let interval = next_poll(Timestamp(0), &state, &limits, jitter).0;
-            prop_assert!(interval >= millis(MIN_INTERVAL));
-            prop_assume!(interval < 2_000_000_000_000);
-            for limit in limits {
-                let per_window = i128::from(follows) * i128::from(millis(limit.window)) / i128::from(interval);
-                prop_assert!(per_window <= i128::from(limit.count));
-            }
-        }
-    }
-}
+mod tests;

@@ -138,6 +138,12 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
         pending: bool,
     ) -> StoreResult<()>;
 
+    /// What is learned of when follows complete.
+    async fn cadence(&self) -> StoreResult<Vec<CadenceRow>>;
+    async fn save_cadence(&self, row: CadenceRow) -> StoreResult<()>;
+    async fn prices(&self) -> StoreResult<Vec<PriceRow>>;
+    async fn save_price(&self, row: PriceRow) -> StoreResult<()>;
+
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>>;
     async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()>;
     /// Drops, of these budgets, buckets of another boot (they were written anew) and those whose

@@ -124,6 +124,10 @@ pub struct ClaimedJob {
     pub observation: Option<(i64, Vec<u8>)>,
     /// Of the last error, however long ago.
     pub last_code: Option<String>,
+    /// When it was last answered, if it is a follow.
+    pub polled_at: Option<Timestamp>,
+    /// When its last status was first seen.
+    pub status_at: Option<Timestamp>,
 }
 
 /// An error as kept: code in clear, words sealed.
@@ -448,6 +452,26 @@ pub struct SecretChangeRow {
     /// Sealed.
     pub value: Vec<u8>,
     pub job: JobId,
+    pub at: Timestamp,
+}
+
+/// What is learned of a kind's follows, or of those with one status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CadenceRow {
+    pub queue: QueueId,
+    pub kind: KindId,
+    /// A keyed hash; `None`: all together.
+    pub status: Option<Hash16>,
+    pub learned: Vec<u8>,
+    pub at: Timestamp,
+}
+
+/// What a poll must be worth to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PriceRow {
+    pub budget: String,
+    /// In millionths.
+    pub price: i64,
     pub at: Timestamp,
 }
 

@@ -13,6 +13,7 @@ use attendant::{
         actions::Submitted,
         attempt::Attempts,
         backend::run_worker,
+        cadence::Cadence,
         catalog::Catalog,
         dispatcher::Dispatcher,
         enqueue::JobRequest,
@@ -110,4 +111,13 @@ async fn an_order_is_followed_to_its_report() {
     let files = engine.store.artifacts(chain.iter().map(|job| job.seq).collect()).await.unwrap();
     assert_eq!(files.len(), 1);
     assert_eq!(files[0].name, "report.pdf");
+    assert!(engine.store.cadence().await.unwrap().is_empty(), "not with every poll");
+    engine.cadence.save(&*engine.store, engine.clock.wall()).await.unwrap();
+    let learned = engine.store.cadence().await.unwrap();
+    assert!(learned.iter().any(|row| row.status.is_none()), "{learned:?}");
+    // It is read back, and so are the numbers in it.
+    let again = Cadence::load(&*engine.store).await.unwrap();
+    engine.store.save_cadence(learned[0].clone()).await.unwrap();
+    again.save(&*engine.store, engine.clock.wall()).await.unwrap();
+    assert_eq!(engine.store.cadence().await.unwrap().len(), learned.len());
 }

@@ -1,19 +1,18 @@
 //! `follow`: one poll. Ends when `until` holds, else asks again when the cadence says.
 
-use std::time::Duration;
-
 use super::{Outcome, Run, stopped};
 use crate::{
     definition::{Expr, Shape},
+    engine::cadence::Next,
     policy::{
-        cadence::{self, PollState},
+        cadence,
         codes::Code,
         settle::{AttemptEnd, Retry},
     },
     types::Timestamp,
 };
 
-pub async fn attempt(run: &mut Run<'_>, until: &Expr, every: Option<Duration>) -> Outcome {
+pub async fn attempt(run: &mut Run<'_>, until: &Expr) -> Outcome {
     let vars = run.vars.clone();
     let answered = match run.sender.send(run.ask(), &vars, None).await {
         Ok(answered) => answered,
@@ -28,7 +27,9 @@ pub async fn attempt(run: &mut Run<'_>, until: &Expr, every: Option<Duration>) -
     };
     let end = match until.test(&answered.vars) {
         Ok(true) => AttemptEnd::Done,
-        Ok(false) => AttemptEnd::Snooze { at: poll_at(run, run.sender.engine.clock.wall(), every) },
+        Ok(false) => {
+            AttemptEnd::Snooze { at: poll_at(run, run.sender.engine.clock.wall(), status.as_ref()) }
+        }
         Err(error) => return Outcome::failed(Code::Unparsable, Retry::Few, error.to_string()),
     };
     let result = matches!(end, AttemptEnd::Done).then(|| answered.to_result());
@@ -37,19 +38,23 @@ pub async fn attempt(run: &mut Run<'_>, until: &Expr, every: Option<Duration>) -
 
 /// When a follow that was turned away asks again.
 pub(super) fn next_poll(run: &Run<'_>, now: Timestamp) -> Timestamp {
+    poll_at(run, now, None)
+}
+
+/// `seen`: the status that was just observed, if one was.
+fn poll_at(run: &Run<'_>, now: Timestamp, seen: Option<&Option<String>>) -> Timestamp {
+    let (engine, job) = (run.sender.engine, run.sender.job);
+    let last = engine.last_status(job);
+    let status = seen.map(|seen| seen.clone().unwrap_or_default());
+    let mut subject = engine.subject(job, status.as_deref().or(last.as_deref()));
+    if status.is_some() && status != last {
+        subject.since = now;
+    }
     let every = match &run.kind.shape {
         Shape::Follow { every, .. } => *every,
         _ => None,
     };
-    poll_at(run, now, every)
-}
-
-fn poll_at(run: &Run<'_>, now: Timestamp, every: Option<Duration>) -> Timestamp {
-    let engine = run.sender.engine;
-    let state = PollState {
-        polls: u32::try_from(run.sender.job.polls.saturating_add(1)).unwrap_or(u32::MAX),
-        live_follows: engine.follows_in(run.account.queue),
-        min_interval: every.unwrap_or(cadence::MIN_INTERVAL),
-    };
-    cadence::next_poll(now, &state, &run.account.limits, engine.chance())
+    let min_interval = every.unwrap_or(cadence::MIN_INTERVAL);
+    let next = Next { account: run.account, kind: job.kind, min_interval, subject, first: false };
+    engine.poll_at(now, &next)
 }

@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
         match &self.kind.shape {
             Shape::Call { pages } => call::attempt(self, pages.as_ref()).await,
             Shape::Download { artifact } => download::attempt(self, artifact).await,
-            Shape::Follow { until, every, .. } => follow::attempt(self, until, *every).await,
+            Shape::Follow { until, .. } => follow::attempt(self, until).await,
         }
     }
 

@@ -7,6 +7,7 @@ UPDATE jobs SET
                WHEN v->>12 = 'outcome_unknown' THEN 3 ELSE 4 END, run_at = v->>5, ready = v->>6, attempt = v->>7, errors = v->>8, polls = v->>9,
   deadline = v->>10,
   finished_at = CASE WHEN v->>4 = 0 AND cancel = 1 THEN v->>18 ELSE v->>11 END,
+  polled_at = CASE WHEN v->>9 > polls THEN v->>18 ELSE polled_at END,
   lease_until = NULL, cancel = NULL,
   intent = CASE WHEN v->>4 = 0 AND v->>12 = 'outcome_unknown' THEN intent END,
   error_code = coalesce(v->>12, error_code),

@@ -1,5 +1,6 @@
 //! The store on one SQLite file: WAL, `synchronous = FULL`, one writer, a few readers.
 
+mod cadence;
 mod encode;
 mod error;
 mod flush;
@@ -25,11 +26,11 @@ use self::{
     flush::{Arg, Connection, Refused, Statement},
 };
 use super::{
-    ActorId, ArtifactRow, AttemptRow, BucketRow, CancelOutcome, ChainRow, Claim, Claimed,
-    CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16, JobFilter, JobRow, JobSeq,
-    KindGateRow, KindId, LoginRow, NewJob, ObservationRow, QueueDepth, QueueId, QueueRow, Requeue,
-    Resealed, RunningJob, SealedAt, SealedColumn, SealedValue, SecretChangeRow, Settlement,
-    SinkRow, Store, StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult,
+    ActorId, ArtifactRow, AttemptRow, BucketRow, CadenceRow, CancelOutcome, ChainRow, Claim,
+    Claimed, CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16, JobFilter, JobRow,
+    JobSeq, KindGateRow, KindId, LoginRow, NewJob, ObservationRow, PriceRow, QueueDepth, QueueId,
+    QueueRow, Requeue, Resealed, RunningJob, SealedAt, SealedColumn, SealedValue, SecretChangeRow,
+    Settlement, SinkRow, Store, StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult,
     batch::Writer,
 };
 use crate::types::{Generation, JobId, JobState, Timestamp};
@@ -499,6 +500,24 @@ impl Store for SqliteStore {
     ) -> StoreResult<()> {
         let args = secrets::of(queue, name, pending);
         self.write(sql::FORGET_SECRET_CHANGE, args).await.map(drop)
+    }
+
+    async fn cadence(&self) -> StoreResult<Vec<CadenceRow>> {
+        let rows = self.read(sql::CADENCE.to_owned(), args![]).await?;
+        Ok(rows.iter().map(cadence::learned).collect())
+    }
+
+    async fn save_cadence(&self, row: CadenceRow) -> StoreResult<()> {
+        self.write(sql::SAVE_CADENCE, cadence::learned_args(row)).await.map(drop)
+    }
+
+    async fn prices(&self) -> StoreResult<Vec<PriceRow>> {
+        let rows = self.read(sql::PRICES.to_owned(), args![]).await?;
+        Ok(rows.iter().map(cadence::price).collect())
+    }
+
+    async fn save_price(&self, row: PriceRow) -> StoreResult<()> {
+        self.write(sql::SAVE_PRICE, cadence::price_args(row)).await.map(drop)
     }
 
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>> {

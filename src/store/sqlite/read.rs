@@ -93,6 +93,8 @@ pub(super) fn claimed_job(row: &SqliteRow) -> StoreResult<ClaimedJob> {
         observation: observed.map(|n| (n, row.get(20))),
         last_code: row.get(21),
         intent: row.get(22),
+        polled_at: optional_time(row, 23),
+        status_at: optional_time(row, 24),
     })
 }
 

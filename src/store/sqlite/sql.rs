@@ -169,6 +169,19 @@ pub(super) const SAVE_SINK: &str = "
     INSERT OR REPLACE INTO sinks (queue, credential, file, generation, at, job)
     VALUES (?, ?, ?, ?, ?, ?);";
 
+pub(super) const CADENCE: &str = "
+    SELECT queue, kind, status, learned, at FROM cadence";
+
+pub(super) const SAVE_CADENCE: &str = "
+    INSERT OR REPLACE INTO cadence (queue, kind, status, learned, at)
+    VALUES (?, ?, ?, ?, ?);";
+
+pub(super) const PRICES: &str = "
+    SELECT budget, price, at FROM prices";
+
+pub(super) const SAVE_PRICE: &str = "
+    INSERT OR REPLACE INTO prices (budget, price, at) VALUES (?, ?, ?);";
+
 pub(super) const BUCKETS: &str = "
     SELECT budget, window_ms, boot, start_ms, wall_ms, spent, version FROM budget_buckets";
 

@@ -8,12 +8,12 @@ use attendant::{
     credentials::vault::{self, Part, Payload},
     engine::catalog::{Catalog, KindRef},
     store::{
-        ActorId, ArtifactRow, AttemptRow, BucketRow, CancelOutcome, ChainRow, Claim, Claimed,
-        CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16, JobFilter, JobRow,
-        JobSeq, KindGateRow, KindId, LoginRow, NewJob, ObservationRow, QueueDepth, QueueId,
-        QueueRow, Requeue, Resealed, RunningJob, SealedAt, SealedColumn, SealedValue,
-        SecretChangeRow, Settlement, SinkRow, Store, StoreInfo, StoreResult, StoredArtifact,
-        StoredResult,
+        ActorId, ArtifactRow, AttemptRow, BucketRow, CadenceRow, CancelOutcome, ChainRow, Claim,
+        Claimed, CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16, JobFilter,
+        JobRow, JobSeq, KindGateRow, KindId, LoginRow, NewJob, ObservationRow, PriceRow,
+        QueueDepth, QueueId, QueueRow, Requeue, Resealed, RunningJob, SealedAt, SealedColumn,
+        SealedValue, SecretChangeRow, Settlement, SinkRow, Store, StoreInfo, StoreResult,
+        StoredArtifact, StoredResult,
     },
     types::{Generation, JobId, JobState, Timestamp},
 };
@@ -302,6 +302,22 @@ impl Store for SimStore {
 
     async fn save_kind_gate(&self, gate: KindGateRow, open: bool) -> StoreResult<()> {
         self.through("save_kind_gate", self.inner.save_kind_gate(gate, open), untold).await
+    }
+
+    async fn cadence(&self) -> StoreResult<Vec<CadenceRow>> {
+        self.through("cadence", self.inner.cadence(), untold).await
+    }
+
+    async fn save_cadence(&self, row: CadenceRow) -> StoreResult<()> {
+        self.through("save_cadence", self.inner.save_cadence(row), untold).await
+    }
+
+    async fn prices(&self) -> StoreResult<Vec<PriceRow>> {
+        self.through("prices", self.inner.prices(), untold).await
+    }
+
+    async fn save_price(&self, row: PriceRow) -> StoreResult<()> {
+        self.through("save_price", self.inner.save_price(row), untold).await
     }
 
     async fn gate_times(&self) -> StoreResult<Vec<GateTimeRow>> {

@@ -35,8 +35,9 @@ const PLANS: [(&str, &str, &[&[&str]]); 15] = [
         &[&[
             BY_ROWID,
             "SEARCH jobs USING INDEX jobs_ready (queue=? AND priority<?)",
-            // Of RETURNING: the chain's salt and the last status.
+            // Of RETURNING: the chain's salt, the last status and its time.
             "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
+            LAST_OBSERVATION,
             LAST_OBSERVATION,
             LAST_OBSERVATION,
         ]],

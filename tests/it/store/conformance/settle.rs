@@ -194,6 +194,17 @@ pub async fn two_ends_of_one_claim_in_one_batch(world: World) {
     assert_eq!(world.row(job.id).await.state, JobState::Completed);
 }
 
+pub async fn only_what_was_answered_is_a_poll(world: World) {
+    let job = world.running().await;
+    assert_eq!((job.polled_at, job.status_at), (None, None));
+    assert!(world.settle(snoozed(&job, at(5), at(5))).await);
+    let job = world.claim_one(at(6)).await;
+    assert_eq!((job.polled_at, job.status_at), (Some(at(5)), None));
+    let released = Settlement { polls: job.polls, ..snoozed(&job, at(7), at(7)) };
+    assert!(world.settle(released).await);
+    assert_eq!(world.claim_one(at(8)).await.polled_at, Some(at(5)));
+}
+
 pub async fn observations_reach_the_next_attempt(world: World) {
     let mut job = world.running().await;
     for (n, status) in [(1_i64, "PENDING"), (2, "ANALYZING")] {
@@ -203,6 +214,7 @@ pub async fn observations_reach_the_next_attempt(world: World) {
         assert!(world.settle(end).await);
         job = world.claim_one(now).await;
         assert_eq!(job.observation, Some((n, status.as_bytes().to_vec())));
+        assert_eq!(job.status_at, Some(now));
     }
     let seen = world.store.observations(job.seq).await.unwrap();
     assert_eq!(seen.iter().map(|one| one.n).collect::<Vec<_>>(), [1, 2]);

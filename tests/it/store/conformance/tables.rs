@@ -1,5 +1,6 @@
 use attendant::store::{
-    BucketRow, CredentialRow, GateRow, GateTimeRow, KindGateRow, QueueRow, SinkRow, StoredError,
+    BucketRow, CadenceRow, CredentialRow, GateRow, GateTimeRow, KindGateRow, PriceRow, QueueRow,
+    SinkRow, StoredError,
 };
 
 use crate::store::support::{World, at, hash};
@@ -136,6 +137,33 @@ pub async fn sinks_are_saved_whole(world: World) {
         rows.sort_by(|a, b| a.file.cmp(&b.file));
         assert_eq!(rows, [row, other.clone()]);
     }
+}
+
+pub async fn what_is_learned_is_saved_whole(world: World) {
+    let row = |status, learned: &[u8], now| CadenceRow {
+        queue: world.queue,
+        kind: 3,
+        status,
+        learned: learned.to_vec(),
+        at: at(now),
+    };
+    let all = row(None, b"\x01\x00'", 1);
+    for row in [all.clone(), row(Some(hash(1)), b"old", 1), row(Some(hash(1)), b"new", 2)] {
+        world.store.save_cadence(row).await.unwrap();
+    }
+    let mut rows = world.store.cadence().await.unwrap();
+    rows.sort_by_key(|row| row.status);
+    assert_eq!(rows, [all, row(Some(hash(1)), b"new", 2)]);
+}
+
+pub async fn prices_are_replaced(world: World) {
+    let row = |budget: &str, price| PriceRow { budget: budget.to_owned(), price, at: at(1) };
+    for row in [row("account:a", 1_000_000), row("budget:o'ther", 7), row("account:a", 2)] {
+        world.store.save_price(row).await.unwrap();
+    }
+    let mut rows = world.store.prices().await.unwrap();
+    rows.sort_by(|a, b| a.budget.cmp(&b.budget));
+    assert_eq!(rows, [row("account:a", 2), row("budget:o'ther", 7)]);
 }
 
 const BOOT: &str = "b;o?o't";
