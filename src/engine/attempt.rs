@@ -187,7 +187,8 @@ impl<'a> Opened<'a> {
 
     async fn run(&self, outside: &Outside<'_>, permit: Option<Taken>) -> (Outcome, Option<Taken>) {
         let now = self.engine.clock.wall();
-        if self.job.deadline.is_some_and(|deadline| now > deadline) && self.job.polls == 0 {
+        let deadline = self.engine.deadline_of(self.job.deadline);
+        if deadline.is_some_and(|deadline| now > deadline) && self.job.polls == 0 {
             // It waited longer than it was given; there was nothing to ask for the last time.
             let words = "its deadline passed before it could run";
             return (Outcome::failed(Code::Deadline, Retry::Never, words), permit);

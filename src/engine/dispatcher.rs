@@ -19,6 +19,7 @@ use super::{
     catalog::Account,
     gates::Admit,
     holds::{CALLS, LAST, RENEWALS},
+    lifeline,
 };
 use crate::{
     credentials::cell::Unavailable,
@@ -40,6 +41,8 @@ const QUEUES: usize = 256;
 /// Jobs of an account with a budget that are claimed at once: their permits are on disk before it is
 /// known how many jobs there are, and a crash at that moment wastes them.
 const AHEAD: usize = 16;
+/// Until a store that failed is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// The longest sleep, so that a clock step or a suspend is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
@@ -84,6 +87,8 @@ pub struct Dispatcher {
     /// Where the next round goes on, so that no queue is always last.
     cursor: QueueId,
     next_due: Option<Timestamp>,
+    /// The steps of the clock so far.
+    stepped: u64,
     jobs: mpsc::Sender<Handed>,
 }
 
@@ -96,6 +101,7 @@ impl Dispatcher {
             cursor: 0,
             // Unknown: the first round finds out.
             next_due: Some(Timestamp(0)),
+            stepped: engine.time.stepped(),
             engine,
             jobs,
         })
@@ -104,12 +110,14 @@ impl Dispatcher {
     /// Rounds until the engine drains.
     pub async fn run(mut self) {
         while !self.engine.is_draining() {
-            let sleep = match self.round().await {
-                Ok(sleep) => sleep,
-                Err(error) => {
+            let sleep = if self.engine.store_holds().await {
+                self.round().await.unwrap_or_else(|error| {
                     self.engine.store_works(Some(error.to_string()));
-                    Duration::from_millis(500)
-                }
+                    AGAIN
+                })
+            } else {
+                lifeline::look(&self.engine);
+                AGAIN
             };
             if sleep.is_zero() {
                 // Whoever frees slots needs a turn as well.
@@ -118,6 +126,7 @@ impl Dispatcher {
             }
             tokio::select! {
                 () = self.engine.wake.notify.notified() => {}
+                () = self.engine.store.health().troubled() => {}
                 () = tokio::time::sleep(sleep.min(LONGEST_SLEEP)) => {}
             }
         }
@@ -125,8 +134,9 @@ impl Dispatcher {
 
     /// Claims what may run now; how long nothing more will come due by itself.
     pub async fn round(&mut self) -> StoreResult<Duration> {
-        let now = self.engine.clock.wall();
+        let now = self.engine.mind_clock().await?.wall;
         self.read_inbox();
+        self.follow_steps();
         let mut buckets = vec![];
         let planned = self.plan(now, &mut buckets);
         let promote = self.next_due.is_some_and(|due| due <= now);
@@ -156,6 +166,15 @@ impl Dispatcher {
         self.next_due = claimed.next_due;
         self.hand_over(planned, claimed.jobs).await;
         Ok(self.sleep(self.engine.clock.wall()))
+    }
+
+    /// After a step of the clock nothing that is kept here of times is right.
+    fn follow_steps(&mut self) {
+        let stepped = self.engine.time.stepped();
+        if std::mem::replace(&mut self.stepped, stepped) != stepped {
+            self.hot.values_mut().for_each(|hot| *hot = Hot::Now);
+            self.next_due = Some(Timestamp(0));
+        }
     }
 
     fn read_inbox(&mut self) {

@@ -11,6 +11,7 @@ use crate::{
         classify::Health,
         codes::Code,
         gate::{Admission, Breaker, Reason, Suspicion},
+        retry_after,
     },
     store::{GateRow, KindGateRow, KindId, QueueId, QueueRow, Store, StoreResult},
     types::{JobId, Timestamp},
@@ -59,7 +60,9 @@ impl Gates {
             queue.gate = row
                 .gate
                 .and_then(|gate| Some((gate.until?, gate.detail.unwrap_or(gate.code))))
-                .filter(|(until, _)| *until > now);
+                .filter(|(until, _)| *until > now)
+                // No gate is shut for longer, but by a clock that was wrong.
+                .map(|(until, why)| (until.min(now.plus(retry_after::BOUNDS.1)), why));
         }
         for row in store.kind_gates().await? {
             let detail = row.gate.detail.unwrap_or(row.gate.code);
@@ -88,6 +91,16 @@ impl Gates {
             Admission::Go => Admit::All,
             Admission::Probe => Admit::One,
             Admission::Wait { until } => Admit::Wait(Some(until)),
+        }
+    }
+
+    /// The wall clock was stepped: what was counted by it keeps its distance.
+    pub fn step(&self, by_ms: i64) {
+        for one in self.lock().values_mut() {
+            if let Some((until, _)) = &mut one.gate {
+                *until = Timestamp(until.0.saturating_add(by_ms));
+            }
+            one.breaker.step(by_ms);
         }
     }
 

@@ -148,7 +148,7 @@ impl Settling<'_> {
             errors: self.job.errors,
             max_errors: (!self.is_renewal()).then_some(self.job.max_errors),
             last_code: self.job.last_code.as_ref().and_then(|code| code.parse().ok()),
-            deadline: self.job.deadline,
+            deadline: self.engine.deadline_of(self.job.deadline),
             follow,
         };
         settle::settle(now, &counters, end, &self.engine.settings.backoff, rand::random())

@@ -83,6 +83,13 @@ impl Breaker {
         };
     }
 
+    /// The wall clock was stepped.
+    pub fn step(&mut self, by_ms: i64) {
+        if let Self::Open { until: at, .. } | Self::HalfOpen { probe_sent: at, .. } = self {
+            *at = Timestamp(at.0.saturating_add(by_ms));
+        }
+    }
+
     fn opened(now: Timestamp, opened: u32) -> Self {
         let doubled = 1_u32 << opened.saturating_sub(1).min(31);
         Self::Open { until: now.plus(OPEN.base.saturating_mul(doubled).min(OPEN.cap)), opened }

@@ -46,7 +46,8 @@ pub enum Step {
 pub fn next(facts: &Facts, now: Timestamp) -> Step {
     let held_back = |generation: i64| {
         let failed = facts.failed.filter(|failed| failed.generation == generation);
-        failed.map(|failed| failed.retry_at).filter(|at| now < *at)
+        // A wait that is longer was counted by a clock that was put back.
+        failed.map(|failed| failed.retry_at).filter(|at| now < *at && at.since(now) <= LONGEST)
     };
     let expiry = facts.expires_at.filter(|_| facts.remove_on_expiry && !facts.removed);
     if let Some(generation) = facts.usable {

@@ -8,6 +8,7 @@ mod continuity;
 mod crash;
 mod demo;
 mod engine;
+mod faults;
 mod logins;
 mod oauth;
 mod oidc;
