@@ -171,6 +171,20 @@ mod tests {
     }
 
     #[test]
+    fn a_step_of_the_clock_changes_no_wait() {
+        for by in [-3_600_000 * 24 * 365, 3_600_000 * 24 * 365] {
+            let stepped = |ms: i64| Timestamp(ms + by);
+            let mut breaker = after(&[(1, Health::Unreachable); 5]);
+            breaker.step(by);
+            assert!(matches!(breaker.admit(stepped(9_999)), Admission::Wait { .. }));
+            assert_eq!(breaker.admit(stepped(10_000)), Admission::Probe);
+            breaker.step(-by);
+            assert!(matches!(breaker.admit(at(129)), Admission::Wait { .. }));
+            assert_eq!(breaker.admit(at(130)), Admission::Probe);
+        }
+    }
+
+    #[test]
     fn a_lost_probe_is_replaced() {
         let mut breaker = after(&[(1, Health::Unreachable); 5]);
         assert_eq!(breaker.admit(at(10)), Admission::Probe);

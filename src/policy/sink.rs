@@ -141,4 +141,11 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(wait(u32::MAX), LONGEST);
     }
+
+    #[test]
+    fn a_clock_that_was_put_back_holds_nothing_up() {
+        let failed = Some(Failed { generation: 3, retry_at: at(365 * 86_400) });
+        let facts = Facts { in_file: None, failed, ..fresh() };
+        assert_eq!(next(&facts, NOW), Step::HandOver(3));
+    }
 }
