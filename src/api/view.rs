@@ -148,8 +148,17 @@ pub struct OpenJob {
     created_by: Value,
     status: Option<String>,
     waiting_for: Option<Hold>,
+    deadline: Option<Timestamp>,
     last_error: Option<LastError>,
     result: Option<Value>,
+}
+
+/// As it was given, and of a live job as it is by now.
+fn deadline(engine: &Engine, row: &JobRow) -> Option<Timestamp> {
+    let live = matches!(row.state, JobState::Queued | JobState::Running);
+    let kind = engine.catalog().kind_id(&row.kind).filter(|_| live);
+    let Some(kind) = kind else { return row.deadline };
+    engine.deadline((row.queue, kind), row.created_at, row.deadline)
 }
 
 impl OpenJob {
@@ -167,6 +176,7 @@ impl OpenJob {
             kind: kind_of(&engine.catalog(), &row.kind),
             created_by: serde_json::from_str(&row.created_by).unwrap_or_default(),
             waiting_for: engine.hold(&row),
+            deadline: deadline(engine, &row),
             last_error: last_error(&row, key.as_ref()),
             result: None,
             status,
@@ -222,7 +232,7 @@ impl OpenJob {
             run_at: row.run_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
-            deadline: row.deadline,
+            deadline: self.deadline,
             status: self.status.as_deref(),
             waiting_for: self.waiting_for.as_ref(),
             last_error: self.last_error.as_ref(),

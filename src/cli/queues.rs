@@ -89,7 +89,7 @@ async fn confirm_clock(session: &mut Session<'_, '_>) -> Result<(), Failure> {
     let confirmed = session.post(&["clock", "confirm"], &json!({})).await;
     let doubted = confirmed.ok().and_then(|reply| reply.value().ok());
     if !session.json() && doubted.is_some_and(|value| value["was_doubtful"] == true) {
-        session.console.line("the clock is taken for right".to_owned())?;
+        session.console.line("the clock is taken for right")?;
     }
     Ok(())
 }

@@ -109,6 +109,11 @@ impl Engine {
                 self.waiters.ended(row.root);
                 Ok(Cancelled::Now)
             }
+            CancelOutcome::Doubtful => {
+                Self::told(Name::JobDead, &row, Some(who), None);
+                self.waiters.ended(row.root);
+                Ok(Cancelled::Now)
+            }
             CancelOutcome::Asked(seq) => {
                 self.running.stop(seq, Stop::Cancelled);
                 Ok(Cancelled::Asked)
@@ -140,6 +145,13 @@ impl Engine {
         let now = self.clock.wall();
         if matches!(row.state, JobState::Completed | JobState::Running) {
             return Err(Refusal::State(format!("job {id} is {}", row.state)));
+        }
+        if row.state == JobState::Queued && row.intent {
+            // What became of its request is asked now; it is not sent again.
+            self.store.reschedule(row.seq, now, true).await?;
+            self.wake.ready(row.queue);
+            Self::told(Name::JobRetryScheduled, &row, Some(who), Some(now));
+            return Ok(());
         }
         // As much time as it was given first.
         let deadline = row.deadline.map(|deadline| {

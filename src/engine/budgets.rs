@@ -5,7 +5,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use super::catalog::Catalog;
@@ -22,6 +25,8 @@ use crate::{
 pub struct Budgets {
     boot: String,
     clock: Clock,
+    /// Counts the snapshots: what is written out of order is told apart by it.
+    version: AtomicI64,
     inner: Mutex<HashMap<String, Budget>>,
 }
 
@@ -58,7 +63,9 @@ impl Budgets {
                 .entry(account.budget.clone())
                 .or_insert_with(|| restore(&account.limits, rows, &boot, then));
         }
-        let budgets = Self { boot, clock, inner: Mutex::new(inner) };
+        let last = rows.iter().map(|row| row.version).max().unwrap_or_default();
+        let version = AtomicI64::new(last.saturating_add(1));
+        let budgets = Self { boot, clock, version, inner: Mutex::new(inner) };
         let rows = budgets.all_rows(now);
         store.save_buckets(rows).await?;
         budgets.tidy(store, sure).await?;
@@ -72,8 +79,13 @@ impl Budgets {
         store.save_buckets(rows).await
     }
 
-    /// Drops rows that count no more by a time that is sure.
+    /// Writes what was given back since it was taken, so that a crash does not waste it, and drops
+    /// rows that count no more by a time that is sure.
     pub async fn tidy(&self, store: &dyn Store, now: Timestamp) -> StoreResult<()> {
+        let rows = self.all_rows(self.clock.now());
+        if !rows.is_empty() {
+            store.save_buckets(rows).await?;
+        }
         let names: Vec<String> = self.lock().keys().cloned().collect();
         store.drop_buckets(names, &self.boot, now).await
     }
@@ -141,7 +153,9 @@ impl Budgets {
         self.lock().get_mut(budget).map(|one| one.left(now)).unwrap_or_default()
     }
 
+    /// To be called with the budgets locked: versions are to have the order of the counts.
     fn rows(&self, name: &str, budget: &mut Budget, now: Now) -> Vec<BucketRow> {
+        let version = self.version.fetch_add(1, Ordering::Relaxed);
         let rows = budget.snapshot().into_iter().map(|row| BucketRow {
             budget: name.to_owned(),
             window_ms: row.window_ms,
@@ -149,6 +163,7 @@ impl Budgets {
             start_ms: row.start_ms,
             wall_ms: now.wall.0.saturating_sub(now.boot_ms.saturating_sub(row.start_ms)),
             spent: i64::from(row.spent),
+            version,
         });
         rows.collect()
     }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     credentials::cell::Unavailable,
-    policy::budget::Class,
+    policy::{budget::Class, limit::Limit},
     store::{Allowance, BucketRow, Claim, ClaimedJob, QueueId, StoreResult},
     types::Timestamp,
 };
@@ -38,13 +38,17 @@ pub const LOCAL_SLOTS: usize = 64;
 const PROMOTE: u32 = 500;
 /// Queues looked at in one round.
 const QUEUES: usize = 256;
-/// Jobs of an account with a budget that are claimed at once: their permits are on disk before it is
-/// known how many jobs there are, and a crash at that moment wastes them.
+/// Jobs of an account with a budget that are claimed at once, at most: their permits are on disk
+/// before it is known how many jobs there are, and a crash at that moment wastes them.
 const AHEAD: usize = 16;
+/// So that a crash never wastes more than one permit of so many.
+const AHEAD_SHARE: usize = 20;
 /// Until a store that failed is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// The longest sleep, so that a clock step or a suspend is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+/// Until a queue whose provider has just come back may start more.
+const RAMP_PAUSE: Duration = Duration::from_millis(250);
 
 /// A claimed job on its way to a worker.
 #[derive(Debug, Clone)]
@@ -287,13 +291,11 @@ impl Dispatcher {
         if blocked.is_some() {
             slots = 0;
         }
-        if !account.limits.is_empty() {
-            slots = slots.min(AHEAD);
-        }
+        slots = slots.min(ahead(&account.limits));
         let classes = [
             (Class::Follow, LAST, slots),
             (Class::Call, CALLS, slots),
-            (Class::Renewal, RENEWALS, slots.max(renewals)),
+            (Class::Renewal, RENEWALS, slots.max(renewals.min(ahead(&account.limits)))),
         ];
         let allowances =
             allowances(queue, classes, |class| engine.budgets.allowance(&account.budget, class));
@@ -304,6 +306,15 @@ impl Dispatcher {
         let (allowances, most, probe) = match engine.gates.admit(queue, now) {
             Admit::All => (allowances, most, false),
             Admit::One => (vec![Allowance { count: 1, ..allowances[0] }], 1, true),
+            Admit::AtOnce(most) => {
+                let running = engine.wake.lock().in_flight.queues.get(&queue).copied();
+                let most = most.saturating_sub(u32::try_from(running.unwrap_or(0)).unwrap_or(0));
+                if most == 0 {
+                    return Err(Hot::Until(now.plus(RAMP_PAUSE)));
+                }
+                let cut = |one: &Allowance| Allowance { count: one.count.min(most), ..*one };
+                (allowances.iter().map(cut).collect(), most, false)
+            }
             Admit::Wait(until) => {
                 return Err(Hot::Until(until.unwrap_or(now.plus(LONGEST_SLEEP))));
             }
@@ -414,6 +425,12 @@ fn waits_for(
     engine.budgets.next_free(&account.budget, Class::Call).map_or(Hot::ForSlot, Hot::Until)
 }
 
+/// How many permits of a budget are taken at once.
+fn ahead(limits: &[Limit]) -> usize {
+    let smallest = limits.iter().map(|limit| limit.count as usize).min();
+    smallest.map_or(usize::MAX, |count| (count / AHEAD_SHARE).clamp(1, AHEAD))
+}
+
 /// One line per share of the budget, the widest first. Each picks from the most urgent on, so the
 /// lines overlap, and together they give no more jobs than the largest of them.
 fn allowances(
@@ -447,6 +464,19 @@ mod tests {
             Class::Renewal => left[2],
         };
         allowances(1, classes, budget).iter().map(|one| (one.count, one.max_priority)).collect()
+    }
+
+    #[test]
+    fn a_small_budget_is_not_taken_ahead() {
+        let taken = |texts: &[&str]| {
+            let limits: Vec<Limit> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            ahead(&limits)
+        };
+        assert_eq!(taken(&[]), usize::MAX);
+        assert_eq!(taken(&["1/1h"]), 1);
+        assert_eq!(taken(&["60/1m", "14400/24h"]), 3);
+        assert_eq!(taken(&["240/1m", "14400/24h"]), 12);
+        assert_eq!(taken(&["6000/1m"]), 16);
     }
 
     #[test]

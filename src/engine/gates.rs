@@ -2,8 +2,9 @@
 //! [`crate::policy::gate`], kept in memory, persisted when it changes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use crate::{
@@ -11,9 +12,10 @@ use crate::{
         classify::Health,
         codes::Code,
         gate::{Admission, Breaker, Reason, Suspicion},
+        gated::{Change, Shut, Times, is_forgotten, shut_between},
         retry_after,
     },
-    store::{GateRow, KindGateRow, KindId, QueueId, QueueRow, Store, StoreResult},
+    store::{GateRow, GateTimeRow, KindGateRow, KindId, QueueId, QueueRow, Store, StoreResult},
     types::{JobId, Timestamp},
 };
 
@@ -31,9 +33,35 @@ struct Queue {
     paused_by: Option<String>,
     gate: Option<(Timestamp, String)>,
     breaker: Breaker,
+    /// When the breaker closed: what waited for it is let in little by little.
+    reopened: Option<Timestamp>,
     kinds: BTreeMap<KindId, String>,
     suspicions: HashMap<KindId, Suspicion>,
+    /// When the whole queue (`None`) or one of its kinds was shut.
+    times: HashMap<Option<KindId>, Times>,
 }
+
+impl Queue {
+    fn is_shut(&self, now: Timestamp) -> bool {
+        let gated = self.gate.as_ref().is_some_and(|(until, _)| now < *until);
+        gated || self.paused_by.is_some() || self.breaker.is_open()
+    }
+
+    /// Twice as many each second since the breaker closed: whoever comes back from an outage is
+    /// not to be thrown over by all who waited for it.
+    fn ramp(&mut self, now: Timestamp) -> Admit {
+        let Some(reopened) = self.reopened else { return Admit::All };
+        let doublings = u32::try_from(now.since(reopened).as_secs()).unwrap_or(u32::MAX);
+        if doublings >= RAMP || now < reopened {
+            self.reopened = None;
+            return Admit::All;
+        }
+        Admit::AtOnce(1 << doublings)
+    }
+}
+
+/// Seconds after which all may come again.
+const RAMP: u32 = 8;
 
 /// The gates of all queues.
 #[derive(Debug, Default)]
@@ -47,11 +75,14 @@ pub enum Admit {
     All,
     /// The breaker's one probe.
     One,
+    /// So many at once: the provider has just come back.
+    AtOnce(u32),
     Wait(Option<Timestamp>),
 }
 
 impl Gates {
-    pub async fn load(store: &dyn Store, now: Timestamp) -> StoreResult<Self> {
+    /// By the time as it is, and as far as it is sure.
+    pub async fn load(store: &dyn Store, now: Timestamp, sure: Timestamp) -> StoreResult<Self> {
         let gates = Self::default();
         for row in store.queues().await? {
             let mut inner = gates.lock();
@@ -63,10 +94,24 @@ impl Gates {
                 .filter(|(until, _)| *until > now)
                 // No gate is shut for longer, but by a clock that was wrong.
                 .map(|(until, why)| (until.min(now.plus(retry_after::BOUNDS.1)), why));
+            let breaker = row.breaker.and_then(|json| serde_json::from_str(&json).ok());
+            queue.breaker = breaker.map_or_else(Breaker::default, |one: Breaker| one.restored(now));
         }
         for row in store.kind_gates().await? {
             let detail = row.gate.detail.unwrap_or(row.gate.code);
             gates.lock().entry(row.queue).or_default().kinds.insert(row.kind, detail);
+        }
+        let mut times: HashMap<(QueueId, Option<KindId>), Vec<Shut>> = HashMap::new();
+        for row in store.gate_times().await? {
+            let shut = Shut { since: row.since, until: row.until };
+            if is_forgotten(&shut, now.min(sure)) {
+                store.save_gate_time(row, true).await?;
+            } else {
+                times.entry((row.queue, row.kind)).or_default().push(shut);
+            }
+        }
+        for ((queue, kind), kept) in times {
+            gates.lock().entry(queue).or_default().times.insert(kind, Times::of(kept));
         }
         Ok(gates)
     }
@@ -88,7 +133,7 @@ impl Gates {
             return Admit::Wait(Some(*until));
         }
         match one.breaker.admit(now) {
-            Admission::Go => Admit::All,
+            Admission::Go => one.ramp(now),
             Admission::Probe => Admit::One,
             Admission::Wait { until } => Admit::Wait(Some(until)),
         }
@@ -99,6 +144,9 @@ impl Gates {
         for one in self.lock().values_mut() {
             if let Some((until, _)) = &mut one.gate {
                 *until = Timestamp(until.0.saturating_add(by_ms));
+            }
+            if let Some(at) = &mut one.reopened {
+                *at = Timestamp(at.0.saturating_add(by_ms));
             }
             one.breaker.step(by_ms);
         }
@@ -142,21 +190,66 @@ impl Gates {
         self.lock().get(&queue).is_some_and(|one| one.breaker.is_open())
     }
 
-    /// Tells the breaker how a request ended; `Some(true)` where that opened it, `Some(false)`
-    /// where it closed it.
+    /// Tells the breaker how a request ended. Where that opened, closed or prolonged it: the row
+    /// to be persisted, and whether it is open now, if that has changed.
     pub fn record(
         &self,
-        queue: QueueId,
+        (queue, account): (QueueId, &str),
         job: JobId,
         health: Health,
         now: Timestamp,
-    ) -> Option<bool> {
+    ) -> Option<(QueueRow, Option<bool>)> {
         let mut inner = self.lock();
         let one = inner.entry(queue).or_default();
-        let before = one.breaker.is_open();
+        let before = one.breaker;
         one.breaker.record(now, job, health);
-        let after = one.breaker.is_open();
-        (before != after).then_some(after)
+        let (was, is) = (before.is_open(), one.breaker.is_open());
+        if was && !is {
+            one.reopened = Some(now);
+        }
+        let turned = (was != is).then_some(is);
+        (turned.is_some() || (is && before != one.breaker))
+            .then(|| (row(queue, account, one), turned))
+    }
+
+    /// Looks which gates are shut; what is to be kept of it. Called now and then.
+    pub fn look(&self, now: Timestamp) -> Vec<(GateTimeRow, bool)> {
+        let mut changes = vec![];
+        for (queue, one) in self.lock().iter_mut() {
+            let shut = one.is_shut(now);
+            let kinds = one.kinds.keys().copied().map(Some);
+            let known: BTreeSet<Option<KindId>> =
+                one.times.keys().copied().chain(kinds).chain([None]).collect();
+            for kind in known {
+                let shut = kind.map_or(shut, |kind| one.kinds.contains_key(&kind));
+                if !shut && !one.times.contains_key(&kind) {
+                    continue;
+                }
+                let (Shut { since, until }, forget) =
+                    match one.times.entry(kind).or_default().see(shut, now) {
+                        None => continue,
+                        Some(Change::Began(shut) | Change::Ended(shut)) => (shut, false),
+                        Some(Change::Forgot(shut)) => (shut, true),
+                    };
+                changes.push((GateTimeRow { queue: *queue, kind, since, until }, forget));
+            }
+        }
+        changes
+    }
+
+    /// How long a kind's jobs were held shut between two instants.
+    #[must_use]
+    pub fn shut_between(
+        &self,
+        queue: QueueId,
+        kind: KindId,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Duration {
+        let inner = self.lock();
+        let Some(one) = inner.get(&queue) else { return Duration::ZERO };
+        let times: Vec<&Times> =
+            [None, Some(kind)].iter().filter_map(|kind| one.times.get(kind)).collect();
+        shut_between(&times, from, to)
     }
 
     /// Shuts the queue until then, if it is not shut for longer. The row to be persisted, if any.
@@ -185,6 +278,7 @@ impl Gates {
             // "Go" from a person outweighs what the daemon was waiting for.
             one.gate = None;
             one.breaker = Breaker::default();
+            one.reopened = None;
         }
         row(queue, account, one)
     }
@@ -265,5 +359,12 @@ fn row(id: QueueId, account: &str, queue: &Queue) -> QueueRow {
         code: "retry_after".to_owned(),
         detail: Some(detail.clone()),
     });
-    QueueRow { id, account: account.to_owned(), paused_by: queue.paused_by.clone(), gate }
+    let breaker = queue.breaker.is_open();
+    QueueRow {
+        id,
+        account: account.to_owned(),
+        paused_by: queue.paused_by.clone(),
+        gate,
+        breaker: breaker.then(|| serde_json::to_string(&queue.breaker).ok()).flatten(),
+    }
 }

@@ -3,8 +3,8 @@
 use super::{Engine, gates::Hold};
 use crate::{
     policy::budget::Class,
-    store::{JobRow, QueueId},
-    types::JobState,
+    store::{JobRow, KindId, QueueId},
+    types::{JobState, Timestamp},
 };
 
 impl Engine {
@@ -25,9 +25,24 @@ impl Engine {
             return Some(Hold { code: "gate", until: None, detail: why });
         }
         if row.run_at > now {
-            return None;
+            // Sent away until the gate opens, or due before it does.
+            let gate = self.gates.hold(account.queue, None, now);
+            return gate.filter(|hold| hold.until.is_some_and(|until| row.run_at <= until));
         }
         self.queue_hold(account.queue, class_of(row.priority))
+    }
+
+    /// A job's deadline without the time for which its queue or its kind was held shut: that does
+    /// not use it up.
+    #[must_use]
+    pub fn deadline(
+        &self,
+        (queue, kind): (QueueId, KindId),
+        created_at: Timestamp,
+        given: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        let until = (created_at, self.clock.wall());
+        given.map(|given| given.plus(self.gates.shut_between(queue, kind, until)))
     }
 
     /// What holds the due jobs of a queue.

@@ -129,5 +129,6 @@ fn unclaimed(row: JobRow, queue: QueueId, kind: KindId) -> ClaimedJob {
         args_rev: row.args_rev,
         observation: None,
         last_code: None,
+        intent: false,
     }
 }

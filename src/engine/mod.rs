@@ -137,7 +137,7 @@ impl Engine {
         let engine = Self {
             budgets: Budgets::load(&*store, &catalog, clock.clone(), (boot, sure)).await?,
             time,
-            gates: Gates::load(&*store, now).await?,
+            gates: Gates::load(&*store, now, sure).await?,
             credentials: Credentials::load(&*store, &vault, names.into_iter()).await?,
             sinks: Sinks::load(&*store, &catalog).await?,
             guard: Guard::load(&*store).await?,

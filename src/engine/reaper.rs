@@ -52,6 +52,9 @@ pub async fn round(engine: &Engine) -> StoreResult<()> {
             engine.running.stop_claim(*job, *generation, Stop::LostLease);
         }
     }
+    for (row, forget) in engine.gates.look(now) {
+        engine.store.save_gate_time(row, forget).await?;
+    }
     reclaim(engine, Some(now)).await?;
     engine.budgets.tidy(&*engine.store, engine.sure_time()).await?;
     // A wake-up that was lost (a client that hung up right after its job was stored) is made good.
@@ -77,13 +80,12 @@ async fn reclaim(engine: &Engine, before: Option<Timestamp>) -> StoreResult<usiz
     let now = engine.clock.wall();
     let mut ends = vec![];
     for job in &lost {
-        let end = match before {
-            Some(_) => AttemptEnd::LostLease,
+        let end = if before.is_some() {
+            AttemptEnd::LostLease
+        } else {
             // The daemon died. Was it one of these?
-            None => {
-                let in_a_row = interrupted_before(engine, job).await? + 1;
-                AttemptEnd::Interrupted { in_a_row, alone: lost.len() == 1 }
-            }
+            let in_a_row = interrupted_before(engine, job).await?.saturating_add(1);
+            AttemptEnd::Interrupted { in_a_row, alone: lost.len() == 1 }
         };
         ends.push(transition(engine, job, end, now));
     }
@@ -113,18 +115,33 @@ fn transition(engine: &Engine, job: &RunningJob, lost: AttemptEnd, now: Timestam
         errors: job.errors,
         max_errors: (!is_renewal).then_some(job.max_errors),
         last_code: None,
-        deadline: engine.deadline_of(job.deadline),
+        deadline: engine.deadline_of(engine.deadline(
+            (job.queue, job.kind),
+            job.created_at,
+            job.deadline,
+        )),
         follow: false,
     };
     let end = if job.intent {
         // Its request may have gone out.
-        AttemptEnd::OutcomeUnknown
+        engine.after_a_crash(job)
     } else if job.cancel {
         AttemptEnd::Cancelled
     } else {
         lost
     };
     settle::settle(now, &counters, end, &engine.settings.backoff, rand::random())
+}
+
+impl Engine {
+    fn after_a_crash(&self, job: &RunningJob) -> AttemptEnd {
+        match self.catalog().kind(job.kind) {
+            Some(KindRef::Job(_, kind)) if kind.reconcile.is_some() && !job.cancel => {
+                AttemptEnd::Doubtful
+            }
+            _ => AttemptEnd::OutcomeUnknown,
+        }
+    }
 }
 
 fn settlement(job: &RunningJob, end: &Transition, now: Timestamp) -> Settlement {

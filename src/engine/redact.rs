@@ -91,7 +91,7 @@ impl Needles {
         match &self.finder {
             Some(finder) => finder.find_overlapping_iter(text).map(|one| one.range()).collect(),
             // Nothing is shown then.
-            None => vec![0..text.len()],
+            None => std::iter::once(0..text.len()).collect(),
         }
     }
 }

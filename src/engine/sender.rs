@@ -349,18 +349,24 @@ impl Sender<'_> {
                 return Ok((verdict, Err(words)));
             }
         };
-        self.tell_breaker(&ended);
+        self.tell_breaker(&ended).await;
         Ok((classify::classify(&ended, asked), outcome))
     }
 
-    fn tell_breaker(&self, ended: &Ended) {
+    async fn tell_breaker(&self, ended: &Ended) {
         use crate::telemetry::events::{Event, Name, emit};
         let now = self.engine.clock.wall();
         let queue = self.account.queue;
         let health = classify::health(ended);
-        let Some(opened) = self.engine.gates.record(queue, self.job.id, health, now) else {
+        let of = (queue, self.account.name.as_str());
+        let Some((row, turned)) = self.engine.gates.record(of, self.job.id, health, now) else {
             return;
         };
+        // Kept so that a restart does not begin with everybody's tries; without it, it would.
+        if let Err(error) = self.engine.store.save_queue(row).await {
+            self.engine.store_works(Some(error.to_string()));
+        }
+        let Some(opened) = turned else { return };
         let (name, detail) = if opened {
             let detail = "the provider fails: from now on one probe at a time, until it answers";
             (Name::QueueGated, detail)

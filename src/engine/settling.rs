@@ -148,10 +148,24 @@ impl Settling<'_> {
             errors: self.job.errors,
             max_errors: (!self.is_renewal()).then_some(self.job.max_errors),
             last_code: self.job.last_code.as_ref().and_then(|code| code.parse().ok()),
-            deadline: self.engine.deadline_of(self.job.deadline),
+            deadline: self.engine.deadline_of(self.engine.deadline(
+                (self.job.queue, self.job.kind),
+                self.job.created_at,
+                self.job.deadline,
+            )),
             follow,
         };
-        settle::settle(now, &counters, end, &self.engine.settings.backoff, rand::random())
+        let end = match end {
+            AttemptEnd::OutcomeUnknown if self.can_reconcile() => AttemptEnd::Doubtful,
+            end => end,
+        };
+        let backoff = &self.engine.settings.backoff;
+        let transition = settle::settle(now, &counters, end, backoff, rand::random());
+        if self.job.intent { transition.in_doubt() } else { transition }
+    }
+
+    fn can_reconcile(&self) -> bool {
+        self.kind().is_some_and(|kind| kind.reconcile.is_some())
     }
 
     fn settlement(

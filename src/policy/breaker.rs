@@ -90,6 +90,19 @@ impl Breaker {
         }
     }
 
+    /// As it is after a restart: its probe is gone, and a clock that was stepped back does not keep
+    /// it open for longer than it ever is.
+    #[must_use]
+    pub fn restored(self, now: Timestamp) -> Self {
+        match self {
+            Self::Closed { .. } => Self::default(),
+            Self::Open { until, opened } => {
+                Self::Open { until: until.min(now.plus(OPEN.cap)), opened }
+            }
+            Self::HalfOpen { opened, .. } => Self::Open { until: now, opened },
+        }
+    }
+
     fn opened(now: Timestamp, opened: u32) -> Self {
         let doubled = 1_u32 << opened.saturating_sub(1).min(31);
         Self::Open { until: now.plus(OPEN.base.saturating_mul(doubled).min(OPEN.cap)), opened }
@@ -159,6 +172,21 @@ mod tests {
             breaker.record(now, job(1), Health::Failing);
         }
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300, 300]);
+    }
+
+    #[test]
+    fn it_outlives_a_restart() {
+        let open = |seconds| Breaker::Open { until: at(seconds), opened: 3 };
+        let probing = Breaker::HalfOpen { probe_sent: at(1), opened: 3 };
+        let table = [
+            (open(40), open(40)),
+            (open(100_000), open(302)),
+            (probing, open(2)),
+            (after(&[(1, Health::Failing); 3]), Breaker::default()),
+        ];
+        for (before, expected) in table {
+            assert_eq!(before.restored(at(2)), expected, "{before:?}");
+        }
     }
 
     #[test]

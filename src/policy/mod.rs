@@ -16,6 +16,7 @@ pub mod codes;
 pub mod doubt;
 pub mod expiring;
 pub mod gate;
+pub mod gated;
 pub mod limit;
 pub mod lockout;
 pub mod renewal;

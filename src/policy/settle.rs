@@ -70,6 +70,10 @@ pub enum AttemptEnd {
         until: Timestamp,
     },
     OutcomeUnknown,
+    /// The same, where the provider's side can be asked what became of it.
+    Doubtful,
+    /// It was asked, and shows nothing of the request (yet).
+    NotFound,
     Cancelled,
     /// Given back at shutdown, nothing having been sent.
     Released,
@@ -173,6 +177,14 @@ pub fn settle(
         AttemptEnd::OutcomeUnknown => {
             Transition::dead(job.errors.saturating_add(1), Code::OutcomeUnknown)
         }
+        AttemptEnd::Doubtful | AttemptEnd::NotFound => {
+            let errors = job.errors.saturating_add(1);
+            let retry = if end == AttemptEnd::NotFound { Retry::Few } else { COUNTED };
+            if gives_up(job, retry, errors, Code::OutcomeUnknown) {
+                return Transition::dead(errors, Code::OutcomeUnknown);
+            }
+            Transition::retried(retry_at(errors), errors, Code::OutcomeUnknown)
+        }
         AttemptEnd::Cancelled => Transition::cancelled(job.errors),
         AttemptEnd::Released => Transition::released(now, job.errors),
         AttemptEnd::LostLease => {
@@ -189,6 +201,8 @@ pub fn settle(
         }
     }
 }
+
+const COUNTED: Retry = Retry::Yes { counts_error: true };
 
 /// Whoever kills the daemon is no error of the job's: it keeps all its own.
 fn interrupted(
@@ -222,6 +236,19 @@ fn gives_up(job: &JobCounters, retry: Retry, errors: u32, code: Code) -> bool {
         // The first of its kind after other errors (a provider that comes back with a page that
         // says "maintenance") is not yet the third.
         Retry::Few => errors >= max || (errors >= FEW && job.last_code == Some(code)),
+    }
+}
+
+impl Transition {
+    /// The transition of a job whose request may be out: until that is known it is never sent
+    /// again, and it ends as nobody knows.
+    #[must_use]
+    pub fn in_doubt(self) -> Self {
+        match self.state {
+            JobState::Completed | JobState::Running => self,
+            JobState::Queued => Self { code: Some(Code::OutcomeUnknown), ..self },
+            JobState::Dead | JobState::Cancelled => Self::dead(self.errors, Code::OutcomeUnknown),
+        }
     }
 }
 

@@ -111,6 +111,10 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     async fn kind_gates(&self) -> StoreResult<Vec<KindGateRow>>;
     /// Keeps a gate, or with `open` forgets it. Returns once durable.
     async fn save_kind_gate(&self, gate: KindGateRow, open: bool) -> StoreResult<()>;
+    /// When gates were shut.
+    async fn gate_times(&self) -> StoreResult<Vec<GateTimeRow>>;
+    /// Keeps a stretch of time, or with `forget` forgets it.
+    async fn save_gate_time(&self, row: GateTimeRow, forget: bool) -> StoreResult<()>;
     /// Makes the queued jobs of one kind due now, after its gate was opened.
     async fn wake_kind(&self, queue: QueueId, kind: KindId, now: Timestamp) -> StoreResult<u64>;
 

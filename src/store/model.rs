@@ -98,6 +98,8 @@ pub struct Claimed {
 /// A job in the hands of this daemon until its lease ends.
 #[derive(Debug, Clone)]
 pub struct ClaimedJob {
+    /// A never-repeat request of an earlier attempt may be out: it is to be found out.
+    pub intent: bool,
     pub seq: JobSeq,
     pub id: JobId,
     pub queue: QueueId,
@@ -220,6 +222,8 @@ pub enum CancelOutcome {
     Unknown,
     /// It was queued and is cancelled.
     Cancelled,
+    /// It was to be found out what became of its request: it is dead, and a person's case.
+    Doubtful,
     /// It is running: its attempt must be told.
     Asked(JobSeq),
     /// It had ended before.
@@ -360,6 +364,19 @@ pub struct QueueRow {
     pub account: String,
     pub paused_by: Option<String>,
     pub gate: Option<GateRow>,
+    /// The circuit breaker as JSON; `None` while it is closed.
+    pub breaker: Option<String>,
+}
+
+/// A stretch of time in which a queue, or one kind of it, was held shut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateTimeRow {
+    pub queue: QueueId,
+    /// `None`: the whole queue.
+    pub kind: Option<KindId>,
+    pub since: Timestamp,
+    /// `None`: it still is.
+    pub until: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -442,6 +459,8 @@ pub struct BucketRow {
     pub start_ms: i64,
     pub wall_ms: i64,
     pub spent: i64,
+    /// Of two writes of one bucket the one with the higher version counts.
+    pub version: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

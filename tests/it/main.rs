@@ -3,15 +3,18 @@
 
 mod bad_input;
 mod canary;
+mod chaos;
 mod continuity;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod demo;
+mod doubt;
 mod engine;
 mod faults;
 mod logins;
 mod oauth;
 mod oidc;
+mod outage;
 mod providers;
 mod rotation;
 mod scantrust;

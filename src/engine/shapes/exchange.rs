@@ -155,7 +155,11 @@ impl Renewal<'_> {
                 Ok(generation) => return Ok((generation, true)),
                 Err(error) => error,
             };
-            if self.cannot_wait(&obtained) {
+            let passing = matches!(
+                error,
+                StoreError::Unavailable(_) | StoreError::Full | StoreError::Corrupt(_)
+            );
+            if passing && self.cannot_wait(&obtained) {
                 return Ok((self.cell.hold(&engine.vault, obtained).await, false));
             }
             engine.wait_for_store(error).await?;

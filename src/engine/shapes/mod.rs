@@ -4,6 +4,7 @@ pub mod call;
 pub mod download;
 pub mod exchange;
 pub mod follow;
+pub mod reconcile;
 pub mod revoke;
 pub mod rotate;
 
@@ -136,10 +137,21 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     /// Runs the attempt of a job kind.
     pub async fn attempt(&mut self) -> Outcome {
+        if self.sender.job.intent {
+            return self.after_a_lost_answer().await;
+        }
         match &self.kind.shape {
             Shape::Call { pages } => call::attempt(self, pages.as_ref()).await,
             Shape::Download { artifact } => download::attempt(self, artifact).await,
             Shape::Follow { until, every, .. } => follow::attempt(self, until, *every).await,
+        }
+    }
+
+    /// It was sent, and nobody knows what became of it.
+    async fn after_a_lost_answer(&mut self) -> Outcome {
+        match &self.kind.reconcile {
+            Some(reconcile) => reconcile::attempt(self, reconcile).await,
+            None => Outcome::unknown("its definition does not say any more how to find out"),
         }
     }
 

@@ -47,6 +47,14 @@ fn ends() {
         (job(0), failed(Retry::Never), Transition::dead(1, CODE)),
         (job(2), AttemptEnd::Gated { code: CODE, until: later }, Transition::gated(later, 2, CODE)),
         (job(2), AttemptEnd::OutcomeUnknown, Transition::dead(3, Code::OutcomeUnknown)),
+        (job(0), AttemptEnd::Doubtful, Transition::retried(in_secs(5), 1, Code::OutcomeUnknown)),
+        (job(4), AttemptEnd::Doubtful, Transition::dead(5, Code::OutcomeUnknown)),
+        (job(2), AttemptEnd::NotFound, Transition::retried(in_secs(20), 3, Code::OutcomeUnknown)),
+        (
+            JobCounters { last_code: Some(Code::OutcomeUnknown), ..job(2) },
+            AttemptEnd::NotFound,
+            Transition::dead(3, Code::OutcomeUnknown),
+        ),
         (job(2), AttemptEnd::Cancelled, Transition::cancelled(2)),
         (job(2), AttemptEnd::Released, Transition::released(NOW, 2)),
         (job(0), AttemptEnd::LostLease, Transition::retried(NOW, 1, Code::LostLease)),
@@ -180,6 +188,8 @@ fn any_end() -> impl Strategy<Value = AttemptEnd> {
         (retry, at).prop_map(|(retry, at)| AttemptEnd::Failed { code: CODE, retry, at }),
         any::<i64>().prop_map(|at| AttemptEnd::Gated { code: CODE, until: Timestamp(at) }),
         Just(AttemptEnd::OutcomeUnknown),
+        Just(AttemptEnd::Doubtful),
+        Just(AttemptEnd::NotFound),
         Just(AttemptEnd::Cancelled),
         Just(AttemptEnd::Released),
         Just(AttemptEnd::LostLease),
@@ -187,6 +197,21 @@ fn any_end() -> impl Strategy<Value = AttemptEnd> {
 }
 
 proptest! {
+    /// What may have been carried out is completed, or still asked after, or left to a person.
+    #[test]
+    fn a_doubt_is_never_lost(errors in 0_u32..9, deadline: Option<i64>, end in any_end(), jitter: f64) {
+        let deadline = deadline.map(Timestamp);
+        let job = JobCounters { deadline, ..job(errors) };
+        let got = settle(NOW, &job, end, &Backoff::default(), jitter).in_doubt();
+        match got.state {
+            JobState::Completed => prop_assert_eq!(end, AttemptEnd::Done),
+            state => {
+                prop_assert!(matches!(state, JobState::Queued | JobState::Dead));
+                prop_assert_eq!(got.code, Some(Code::OutcomeUnknown));
+            }
+        }
+    }
+
     #[test]
     fn a_job_is_either_due_again_or_over(
         now: i64, errors: u32, max_errors: Option<u32>, deadline: Option<i64>, follow: bool,

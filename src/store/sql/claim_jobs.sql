@@ -16,4 +16,4 @@ RETURNING seq, id, queue, kind, priority, generation, attempt, errors, max_error
   args, args_rev,
   (SELECT max(o.n) FROM observations AS o WHERE o.job = jobs.seq),
   (SELECT o.status FROM observations AS o WHERE o.job = jobs.seq ORDER BY o.n DESC LIMIT 1),
-  error_code;
+  error_code, intent IS NOT NULL;

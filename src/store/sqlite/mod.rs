@@ -29,10 +29,10 @@ use self::{
 };
 use super::{
     ActorId, ArtifactRow, AttemptRow, BucketRow, CancelOutcome, ChainRow, Claim, Claimed,
-    ClockStep, CredentialRow, Enqueued, Erased, ErasureRow, Hash16, JobFilter, JobRow, JobSeq,
-    KindGateRow, KindId, LoginRow, NewJob, ObservationRow, QueueDepth, QueueId, QueueRow, Requeue,
-    Resealed, RunningJob, SealedAt, SealedColumn, SealedValue, SecretChangeRow, Settlement,
-    SinkRow, Store, StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult,
+    ClockStep, CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16, JobFilter, JobRow,
+    JobSeq, KindGateRow, KindId, LoginRow, NewJob, ObservationRow, QueueDepth, QueueId, QueueRow,
+    Requeue, Resealed, RunningJob, SealedAt, SealedColumn, SealedValue, SecretChangeRow,
+    Settlement, SinkRow, Store, StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult,
     batch::Writer, health::Health,
 };
 use crate::types::{Generation, JobId, JobState, Timestamp};
@@ -206,6 +206,7 @@ impl Store for SqliteStore {
         if let Some(row) = changed.first() {
             return Ok(match read::state(row.get(1))? {
                 JobState::Cancelled => CancelOutcome::Cancelled,
+                JobState::Dead => CancelOutcome::Doubtful,
                 _ => CancelOutcome::Asked(row.get(0)),
             });
         }
@@ -371,6 +372,7 @@ impl Store for SqliteStore {
                 account: row.get(1),
                 paused_by: row.get(2),
                 gate: read::gate(row, 3),
+                breaker: row.get(6),
             })
             .collect())
     }
@@ -385,9 +387,25 @@ impl Store for SqliteStore {
             Arg::Int(until.map(|at| at.0)),
             Arg::Text(code),
             Arg::Text(detail),
+            Arg::Text(queue.breaker),
             Arg::Int(Some(queue.id)),
         ];
         self.write(sql, args).await.map(drop)
+    }
+
+    async fn gate_times(&self) -> StoreResult<Vec<GateTimeRow>> {
+        let rows = self.read(sql::GATE_TIMES.to_owned(), args![]).await?;
+        Ok(rows.iter().map(read::gate_time).collect())
+    }
+
+    async fn save_gate_time(&self, row: GateTimeRow, forget: bool) -> StoreResult<()> {
+        let ids = [row.queue, row.kind.unwrap_or(0), row.since.0];
+        let mut args: Vec<Arg> = ids.map(|id| Arg::Int(Some(id))).into();
+        if forget {
+            return self.write(sql::FORGET_GATE_TIME, args).await.map(drop);
+        }
+        args.push(Arg::Int(row.until.map(|at| at.0)));
+        self.write(sql::SAVE_GATE_TIME, args).await.map(drop)
     }
 
     async fn kind_gates(&self) -> StoreResult<Vec<KindGateRow>> {
@@ -515,6 +533,7 @@ impl Store for SqliteStore {
                 start_ms: row.get(3),
                 wall_ms: row.get(4),
                 spent: row.get(5),
+                version: row.get(6),
             })
             .collect())
     }

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::{
     store::{
-        AttemptRow, ClaimedJob, CredentialRow, GateRow, Hash16, JobRow, ObservationRow, RunningJob,
-        SinkRow, StoreError, StoreResult, StoredError,
+        AttemptRow, ClaimedJob, CredentialRow, GateRow, GateTimeRow, Hash16, JobRow,
+        ObservationRow, RunningJob, SinkRow, StoreError, StoreResult, StoredError,
     },
     types::{Generation, JobId, JobState, Timestamp},
 };
@@ -92,6 +92,7 @@ pub(super) fn claimed_job(row: &SqliteRow) -> StoreResult<ClaimedJob> {
         args_rev: row.get(18),
         observation: observed.map(|n| (n, row.get(20))),
         last_code: row.get(21),
+        intent: row.get(22),
     })
 }
 
@@ -169,6 +170,16 @@ pub(super) fn observation(row: &SqliteRow) -> ObservationRow {
 }
 
 /// Until, code and detail, in three columns; no code, no gate.
+pub(super) fn gate_time(row: &SqliteRow) -> GateTimeRow {
+    let kind: i64 = row.get(1);
+    GateTimeRow {
+        queue: row.get(0),
+        kind: (kind != 0).then_some(kind),
+        since: time(row, 2),
+        until: optional_time(row, 3),
+    }
+}
+
 pub(super) fn gate(row: &SqliteRow, until: usize) -> Option<GateRow> {
     let code: Option<String> = row.get(until + 1);
     code.map(|code| GateRow { until: optional_time(row, until), code, detail: row.get(until + 2) })

@@ -36,7 +36,7 @@ pub(super) const CANCEL: &str = "
     UPDATE jobs SET
     cancel = CASE state WHEN 1 THEN 1 ELSE cancel END,
     finished_at = CASE state WHEN 0 THEN ? ELSE finished_at END,
-    state = CASE state WHEN 0 THEN 4 ELSE state END
+    state = CASE WHEN state = 0 THEN iif(intent IS NULL, 4, 3) ELSE state END
     WHERE id = ? AND state <= 1 RETURNING seq, state;";
 
 pub(super) const REQUEUE: &str = "
@@ -96,11 +96,20 @@ pub(super) const COUNTS: &str = "
     SELECT state, count(*) FROM jobs GROUP BY state";
 
 pub(super) const QUEUES: &str = "
-    SELECT id, account, paused_by, gate_until, gate_code, gate_detail FROM queues";
+    SELECT id, account, paused_by, gate_until, gate_code, gate_detail, breaker FROM queues";
 
 pub(super) const SAVE_QUEUE: &str = "
-    UPDATE queues SET paused_by = ?, gate_until = ?, gate_code = ?, gate_detail = ?
+    UPDATE queues SET paused_by = ?, gate_until = ?, gate_code = ?, gate_detail = ?, breaker = ?
     WHERE id = ?;";
+
+pub(super) const GATE_TIMES: &str = "
+    SELECT queue, kind, since, until FROM gate_times";
+
+pub(super) const SAVE_GATE_TIME: &str = "
+    INSERT OR REPLACE INTO gate_times (queue, kind, since, until) VALUES (?, ?, ?, ?);";
+
+pub(super) const FORGET_GATE_TIME: &str = "
+    DELETE FROM gate_times WHERE queue = ? AND kind = ? AND since = ?;";
 
 pub(super) const KIND_GATES: &str = "
     SELECT queue, kind, until, code, detail FROM kind_gates";
@@ -161,7 +170,7 @@ pub(super) const SAVE_SINK: &str = "
     VALUES (?, ?, ?, ?, ?, ?);";
 
 pub(super) const BUCKETS: &str = "
-    SELECT budget, window_ms, boot, start_ms, wall_ms, spent FROM budget_buckets";
+    SELECT budget, window_ms, boot, start_ms, wall_ms, spent, version FROM budget_buckets";
 
 pub(super) const DROP_BUCKETS: &str = "
     DELETE FROM budget_buckets

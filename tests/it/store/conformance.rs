@@ -135,6 +135,7 @@ macro_rules! conformance {
             tables: [
                 queues_are_saved_whole,
                 kind_gates_are_replaced_and_opened,
+                gate_times_are_replaced_and_forgotten,
                 credentials_are_saved_whole,
                 sinks_are_saved_whole,
                 buckets_are_replaced,

@@ -199,6 +199,14 @@ impl Site {
         self.command().args(args).output().unwrap()
     }
 
+    /// Starts a command whose end does not matter.
+    pub fn start_command(&self, args: &[&str]) -> Child {
+        let quiet = |command: &mut Command| {
+            command.args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+        };
+        quiet(&mut self.command()).unwrap()
+    }
+
     /// Runs a command that must succeed; what it printed.
     pub fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);

@@ -4,6 +4,7 @@ pub mod acme;
 pub mod daemon;
 pub mod oauth;
 pub mod oidc;
+pub mod shop;
 pub mod tokens;
 
 use std::time::Duration;

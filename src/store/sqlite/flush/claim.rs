@@ -34,7 +34,8 @@ pub(super) fn write_buckets(
             .text(&bucket.boot)
             .int(bucket.start_ms)
             .int(bucket.wall_ms)
-            .int(bucket.spent);
+            .int(bucket.spent)
+            .int(bucket.version);
     }
     script.bind(rows.finish().0)?;
     script.add(BUCKETS);

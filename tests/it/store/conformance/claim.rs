@@ -165,6 +165,7 @@ pub async fn saves_the_permits_it_was_given(world: World) {
         start_ms: 1_000,
         wall_ms: at(0).0,
         spent,
+        version: spent,
     };
     for spent in [3, 8] {
         let claim = Claim { buckets: vec![bucket(spent)], ..world.round(at(0), 5) };

@@ -1,5 +1,5 @@
 use attendant::store::{
-    BucketRow, CredentialRow, GateRow, KindGateRow, QueueRow, SinkRow, StoredError,
+    BucketRow, CredentialRow, GateRow, GateTimeRow, KindGateRow, QueueRow, SinkRow, StoredError,
 };
 
 use crate::store::support::{World, at, hash};
@@ -14,6 +14,7 @@ pub async fn queues_are_saved_whole(world: World) {
         id: world.queue,
         account: "certn".to_owned(),
         paused_by: paused_by.map(str::to_owned),
+        breaker: paused_by.map(|_| r#"{"state":"open"}"#.to_owned()),
         gate,
     };
     let open = GateRow { until: None, detail: None, ..gate("provider_changed") };
@@ -26,10 +27,34 @@ pub async fn queues_are_saved_whole(world: World) {
         world.store.save_queue(row.clone()).await.unwrap();
         let mut queues = world.store.queues().await.unwrap();
         queues.sort_by_key(|queue| queue.id);
-        let untouched =
-            QueueRow { id: other, account: "other".to_owned(), paused_by: None, gate: None };
+        let untouched = QueueRow {
+            id: other,
+            account: "other".to_owned(),
+            paused_by: None,
+            gate: None,
+            breaker: None,
+        };
         assert_eq!(queues, [row, untouched]);
     }
+}
+
+pub async fn gate_times_are_replaced_and_forgotten(world: World) {
+    let row = |kind, since, until: Option<u64>| GateTimeRow {
+        queue: world.queue,
+        kind,
+        since: at(since),
+        until: until.map(at),
+    };
+    let kept = [row(None, 1, Some(2)), row(Some(world.kind), 1, None), row(None, 5, None)];
+    for one in kept {
+        world.store.save_gate_time(one, false).await.unwrap();
+    }
+    let ended = row(None, 5, Some(9));
+    world.store.save_gate_time(ended, false).await.unwrap();
+    world.store.save_gate_time(kept[0], true).await.unwrap();
+    let mut times = world.store.gate_times().await.unwrap();
+    times.sort_by_key(|one| one.since);
+    assert_eq!(times, [kept[1], ended]);
 }
 
 pub async fn kind_gates_are_replaced_and_opened(world: World) {
@@ -123,6 +148,7 @@ fn bucket(budget: &str, start_ms: i64, spent: i64) -> BucketRow {
         start_ms,
         wall_ms: at(0).0 + start_ms,
         spent,
+        version: spent,
     }
 }
 
@@ -134,6 +160,12 @@ pub async fn buckets_are_replaced(world: World) {
     let mut rows = world.store.buckets().await.unwrap();
     rows.sort_by(|a, b| (&a.budget, a.start_ms).cmp(&(&b.budget, b.start_ms)));
     assert_eq!(rows, [bucket("a", 0, 6), bucket("a", 1_000, 3), bucket("b", 0, 2)]);
+    // A count from before arrives late; and then one from which some was given back.
+    save(vec![bucket("a", 0, 2)]).await.unwrap();
+    assert!(world.store.buckets().await.unwrap().contains(&bucket("a", 0, 6)));
+    let given_back = BucketRow { version: 7, ..bucket("a", 0, 4) };
+    save(vec![given_back.clone()]).await.unwrap();
+    assert!(world.store.buckets().await.unwrap().contains(&given_back));
     save(vec![]).await.unwrap();
 }
 
