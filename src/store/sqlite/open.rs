@@ -63,6 +63,11 @@ pub enum OpenError {
          and have `sqlite3 {path} .recover` save what can be; nothing was changed"
     )]
     Damaged { path: PathBuf, found: String },
+    #[error(
+        "{path} is no database: set another [database] url, or restore a backup where it was one. \
+         Nothing was changed"
+    )]
+    NoDatabase { path: PathBuf },
     #[error("{path}: {error}")]
     Store { path: PathBuf, error: StoreError },
     #[error("{path}: the schema could not be brought up to date: {error}")]
@@ -153,18 +158,13 @@ const LOOKED_THROUGH: u64 = 64 << 20;
 fn examine(path: &Path) -> Result<(), OpenError> {
     let damaged =
         |found: &str| OpenError::Damaged { path: path.to_owned(), found: found.to_owned() };
-    let beside = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let log = beside("-wal");
+    let log = beside(path, "-wal");
     let logged = log.metadata().map_or(0, |log| log.len());
     let size = path.metadata().map(|file| file.len()).ok();
     if logged > 0 && size.unwrap_or(0) == 0 {
         return Err(damaged("its log of changes is there, but the file itself is gone or empty"));
     }
-    if size == Some(0) && beside(".lock").metadata().is_ok_and(|lock| lock.len() > 0) {
+    if size == Some(0) && was_ours(path) {
         return Err(damaged("it is empty, and there was a database in it before"));
     }
     if logged >= 32 && !log_head(&log).is_ok_and(|head| could_be_log(&head)) {
@@ -173,6 +173,17 @@ fn examine(path: &Path) -> Result<(), OpenError> {
         ));
     }
     Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Whether this program had a database there: the mark in its lock says so.
+fn was_ours(path: &Path) -> bool {
+    beside(path, ".lock").metadata().is_ok_and(|lock| lock.len() > 0)
 }
 
 fn log_head(log: &Path) -> std::io::Result<[u8; 32]> {
@@ -202,6 +213,9 @@ async fn look_through(path: &Path, connection: &mut SqliteConnection) -> Result<
 fn wrapped(path: &Path, error: &sqlx::Error) -> OpenError {
     let path = path.to_owned();
     match error::from_sqlx(error) {
+        StoreError::Corrupt(found) if found.contains("not a database") && !was_ours(&path) => {
+            OpenError::NoDatabase { path }
+        }
         StoreError::Corrupt(found) => OpenError::Damaged { path, found },
         error => OpenError::Store { path, error },
     }
