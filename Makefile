@@ -1,7 +1,7 @@
 # The tools that lint and test need are installed by the scripts where they are missing.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo test test-setup lint lint-setup bench
+.PHONY: demo test test-setup lint lint-setup bench soak
 
 # The whole story in under a minute, with simulated providers.
 demo:
@@ -28,3 +28,7 @@ lint-setup:
 
 bench:
 	scripts/bench
+
+# Thousands of simulated histories, or as many as SOAK_SEEDS says, on all processors.
+soak:
+	scripts/soak

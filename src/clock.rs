@@ -1,5 +1,7 @@
 //! The only place that reads a clock. Everything else is handed the time.
 
+mod sleepers;
+
 use std::{
     sync::{
         Arc,
@@ -9,6 +11,8 @@ use std::{
 };
 
 use uuid::{NoContext, Uuid};
+
+use self::sleepers::Sleepers;
 
 use crate::types::{JobId, Timestamp};
 
@@ -25,7 +29,10 @@ pub struct Now {
 #[derive(Debug, Clone)]
 pub enum Clock {
     System,
+    /// What is read stands still until it is moved; who sleeps does so in real time.
     Manual(ManualClock),
+    /// Sleeps end by the hand that moves the clock, too: no real time plays any part.
+    Simulated(ManualClock),
 }
 
 /// A clock that stands still until it is moved.
@@ -33,6 +40,8 @@ pub enum Clock {
 pub struct ManualClock {
     wall_ms: Arc<AtomicI64>,
     boot_ms: Arc<AtomicI64>,
+    boots: Arc<AtomicI64>,
+    sleepers: Sleepers,
 }
 
 impl ManualClock {
@@ -48,7 +57,29 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let ms = crate::types::millis(by);
         self.wall_ms.fetch_add(ms, Ordering::SeqCst);
-        self.boot_ms.fetch_add(ms, Ordering::SeqCst);
+        let boot_ms = self.boot_ms.fetch_add(ms, Ordering::SeqCst).saturating_add(ms);
+        self.sleepers.wake(boot_ms);
+    }
+
+    /// The machine is started anew: its clock since boot begins again, under another name.
+    pub fn reboot(&self) {
+        self.boot_ms.store(1_000, Ordering::SeqCst);
+        self.boots.fetch_add(1, Ordering::SeqCst);
+        self.sleepers.wake(1_000);
+    }
+
+    /// How long until somebody who sleeps by this clock is to wake.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Duration> {
+        let boot_ms = self.boot_ms.load(Ordering::SeqCst);
+        let left = self.sleepers.next()?.saturating_sub(boot_ms);
+        Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
+    }
+
+    async fn sleep(&self, by: Duration) {
+        let until_ms =
+            self.boot_ms.load(Ordering::SeqCst).saturating_add(crate::types::millis(by).max(1));
+        self.sleepers.sleep(until_ms).await;
     }
 
     /// Steps the wall clock alone, as an administrator or NTP would.
@@ -62,7 +93,7 @@ impl Clock {
     pub fn now(&self) -> Now {
         match self {
             Self::System => Now { wall: Timestamp(system_wall_ms()), boot_ms: boottime_ms() },
-            Self::Manual(clock) => Now {
+            Self::Manual(clock) | Self::Simulated(clock) => Now {
                 wall: Timestamp(clock.wall_ms.load(Ordering::SeqCst)),
                 boot_ms: clock.boot_ms.load(Ordering::SeqCst),
             },
@@ -72,6 +103,32 @@ impl Clock {
     #[must_use]
     pub fn wall(&self) -> Timestamp {
         self.now().wall
+    }
+
+    pub async fn sleep(&self, by: Duration) {
+        match self {
+            Self::System | Self::Manual(_) => tokio::time::sleep(by).await,
+            Self::Simulated(clock) => clock.sleep(by).await,
+        }
+    }
+
+    /// What `work` comes to, if it ends within `limit`.
+    pub async fn timeout<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.sleep(limit) => None,
+        }
+    }
+
+    /// Names one boot of this machine, so that `boot_ms` of another boot is never compared.
+    /// Empty where the kernel does not tell: then only the wall clock is compared.
+    #[must_use]
+    pub fn boot_id(&self) -> String {
+        match self {
+            Self::System | Self::Manual(_) => system_boot_id(),
+            Self::Simulated(clock) => format!("boot {}", clock.boots.load(Ordering::SeqCst)),
+        }
     }
 }
 
@@ -87,10 +144,7 @@ fn boottime_ms() -> i64 {
         .map_or(0, |at| at.tv_sec() * 1_000 + at.tv_nsec() / 1_000_000)
 }
 
-/// Names one boot of this machine, so that `boot_ms` of another boot is never compared.
-/// Empty where the kernel does not tell: then only the wall clock is compared.
-#[must_use]
-pub fn boot_id() -> String {
+fn system_boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map(|text| text.trim().to_owned())
         .unwrap_or_default()

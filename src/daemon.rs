@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
+    chance::Chance,
     clock::Clock,
     config::{self, Config, DatabaseUrl, Inputs, KeySource, Override},
     credentials::vault::{KeyPlace, UnlockError, Vault},
@@ -139,6 +140,7 @@ fn settings(config: &Config) -> Settings {
         lease: config.engine.lease,
         shutdown_timeout: config.engine.shutdown_timeout,
         backoff: Backoff::default(),
+        chance: Chance::System,
     }
 }
 

@@ -19,7 +19,7 @@
 //! - [`definition`]: what providers are, read from `jobs/*.toml`. No other module names a provider.
 //! - [`config`]: accounts and settings. [`engine::catalog`] joins the two.
 //! - [`policy`]: every rule as a pure function; `now` and chance are arguments. [`clock`] alone reads
-//!   a clock.
+//!   a clock, and [`chance`] draws the jitter: a simulation brings both of its own.
 //! - [`store`]: what must survive, behind a trait that speaks in batches. [`store::batch`] is group
 //!   commit: what is pending becomes one transaction, and everyone is answered after it.
 //! - [`credentials`]: values and who waits for them ([`credentials::cell`]), encryption at rest
@@ -41,6 +41,7 @@
 //!   its slots, budget and gate, so that a busy or broken account delays no other.
 
 pub mod api;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -3,9 +3,12 @@
 //! No redirect is followed: on an unsafe request it would send it twice or turn it into a GET, and
 //! on any it would carry a credential elsewhere. Bodies are read up to a limit. What a failure
 //! means is told by where it happened: before the request left, or after.
+//!
+//! What carries a request is the network, or in a simulation a script ([`Carrier`]).
 
-use std::{error::Error as _, fmt, time::Duration};
+use std::{error::Error as _, fmt, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable as _};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
@@ -16,6 +19,8 @@ use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
+    chance::Chance,
+    clock::Clock,
     definition::{BasicEncoding, Body, Rendered},
     policy::classify::{Ambiguous, NotSent},
 };
@@ -74,9 +79,24 @@ pub struct Manner {
     pub fresh_connection: bool,
 }
 
-/// The clients.
+/// Carries one request to its provider and brings the whole answer.
+#[async_trait]
+pub trait Carrier: fmt::Debug + Send + Sync {
+    async fn carry(&self, request: reqwest::Request, manner: Manner) -> Result<Answer, SendError>;
+}
+
+/// Makes requests of what definitions say, and has them carried.
 #[derive(Debug, Clone)]
 pub struct Outbound {
+    maker: Client,
+    carrier: Arc<dyn Carrier>,
+    clock: Clock,
+    chance: Chance,
+}
+
+/// The network.
+#[derive(Debug)]
+struct Network {
     pooled: Client,
     fresh: Client,
 }
@@ -97,10 +117,17 @@ impl Outbound {
                 // One protocol whatever a proxy offers; HTTP/2 would share one connection's fate.
                 .http1_only()
         };
-        Ok(Self {
-            pooled: builder().pool_idle_timeout(Duration::from_secs(30)).build()?,
-            fresh: builder().pool_max_idle_per_host(0).build()?,
-        })
+        let pooled = builder().pool_idle_timeout(Duration::from_secs(30)).build()?;
+        let fresh = builder().pool_max_idle_per_host(0).build()?;
+        let maker = pooled.clone();
+        let carrier = Arc::new(Network { pooled, fresh });
+        Ok(Self { maker, carrier, clock: Clock::System, chance: Chance::System })
+    }
+
+    /// The same, carried by another; waits between tries are by this clock and this chance.
+    #[must_use]
+    pub fn carried_by(self, carrier: Arc<dyn Carrier>, clock: Clock, chance: Chance) -> Self {
+        Self { carrier, clock, chance, ..self }
     }
 
     /// Sends a request and reads its whole answer. What did not get out is tried again at once, a
@@ -124,23 +151,22 @@ impl Outbound {
             let request = request
                 .try_clone()
                 .ok_or_else(|| SendError::Invalid("the body cannot be sent twice".to_owned()))?;
-            self.once(request, manner).await
+            self.carrier.carry(request, manner).await
         };
         let pause = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(50))
             .with_max_delay(Duration::from_millis(400))
             .with_max_times(TRIES - 1)
-            .with_jitter();
-        once.retry(pause).when(|error| matches!(error, SendError::NotSent { .. })).await
-    }
-
-    async fn once(&self, request: reqwest::Request, manner: Manner) -> Result<Answer, SendError> {
-        let client = if manner.fresh_connection { &self.fresh } else { &self.pooled };
-        let place = place(request.url());
-        let response = client.execute(request).await.map_err(|error| no_head(&error, &place))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = read_body(response, manner.max_body).await?;
-        Ok(Answer { status, headers, body })
+            .with_jitter()
+            .with_jitter_seed(self.chance.seed());
+        let clock = self.clock.clone();
+        once.retry(pause)
+            .sleep(move |wait| {
+                let clock = clock.clone();
+                async move { clock.sleep(wait).await }
+            })
+            .when(|error| matches!(error, SendError::NotSent { .. }))
+            .await
     }
 
     fn build(
@@ -150,7 +176,7 @@ impl Outbound {
         manner: Manner,
     ) -> Result<reqwest::Request, SendError> {
         let url = join(base, rendered)?;
-        let mut request = self.pooled.request(rendered.method.clone(), url);
+        let mut request = self.maker.request(rendered.method.clone(), url);
         for (name, value) in &rendered.headers {
             request = request.header(name, sensitive(value.expose_secret())?);
         }
@@ -172,6 +198,18 @@ impl Outbound {
             .timeout(manner.timeout)
             .build()
             .map_err(|error| SendError::Invalid(error.without_url().to_string()))
+    }
+}
+
+#[async_trait]
+impl Carrier for Network {
+    async fn carry(&self, request: reqwest::Request, manner: Manner) -> Result<Answer, SendError> {
+        let client = if manner.fresh_connection { &self.fresh } else { &self.pooled };
+        let place = place(request.url());
+        let response = client.execute(request).await.map_err(|error| no_head(&error, &place))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = read_body(response, manner.max_body).await?;
+        Ok(Answer { status, headers, body })
     }
 }
 

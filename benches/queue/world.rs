@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use attendant::{
     api,
+    chance::Chance,
     clock::Clock,
     config::{self, Config, Env, Inputs},
     credentials::vault::{KeyPlace, Vault},
@@ -188,6 +189,7 @@ impl World {
             lease: config.engine.lease,
             shutdown_timeout: config.engine.shutdown_timeout,
             backoff: Backoff::default(),
+            chance: Chance::System,
         };
         let engine =
             Engine::new(store, vault, Clock::System, settings, catalog, Outbound::new()?).await?;

@@ -51,12 +51,14 @@ struct Api {
     stopping: CancellationToken,
     /// Turns of batches, which may be large.
     batches: Arc<Semaphore>,
+    /// Of those who wait for jobs to end: they leave connections to others.
+    waits: Semaphore,
 }
 
 impl Api {
     fn new(engine: Arc<Engine>, stopping: CancellationToken) -> Self {
         let batches = Arc::new(Semaphore::new(enqueue::MAX_BATCHES));
-        Self { engine, stopping, batches }
+        Self { engine, stopping, batches, waits: Semaphore::new(wait::MAX_WAITS) }
     }
 
     fn refusal(&self, refusal: Refusal) -> Problem {

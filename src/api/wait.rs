@@ -13,7 +13,7 @@ use super::{
     access::Peer,
     detail, json,
     path::Id,
-    problem::Problem,
+    problem::{Kind, Problem},
     query::{self, Raw},
 };
 use crate::store::JobRow;
@@ -22,6 +22,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 const LONGEST: Duration = Duration::from_hours(1);
 /// Looked again so often even if nothing was heard: another node may have ended it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// So many may wait at once; whoever comes to look at the daemon still finds a connection.
+pub(super) const MAX_WAITS: usize = 384;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
@@ -49,6 +52,10 @@ pub async fn wait(
         params.take("timeout", |text| query::duration(text, LONGEST)).unwrap_or(DEFAULT_TIMEOUT);
     params.done()?;
     let row = api.find(id).await?;
+    let Ok(_waits) = api.waits.try_acquire() else {
+        let words = format!("{MAX_WAITS} requests wait already: ask for the job now and then");
+        return Err(Problem::new(Kind::TooMany, words).retry_after(LOOK_AGAIN));
+    };
     tokio::select! {
         ended = tokio::time::timeout(timeout, ended(&api, row, scope)) => match ended {
             Ok(row) => Ok(json::raw(StatusCode::OK, detail::of(&api.engine, row?, &caller).await?)),

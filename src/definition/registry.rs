@@ -25,7 +25,7 @@ const BUILT_IN: [(&str, &str); 5] = [
 ];
 
 /// The definitions in force. It never changes: a reload makes a new one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Registry {
     providers: BTreeMap<String, Arc<Provider>>,
 }

@@ -87,7 +87,7 @@ impl KindRef {
 }
 
 /// Accounts, definitions and the numbers that stand for them in the store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Catalog {
     pub registry: Registry,
     pub accounts: BTreeMap<String, Arc<Account>>,

@@ -90,7 +90,7 @@ impl Children<'_> {
                     live_follows: 1,
                     min_interval: every.unwrap_or(cadence::MIN_INTERVAL),
                 };
-                cadence::next_poll(self.now, &state, &account.limits, rand::random())
+                cadence::next_poll(self.now, &state, &account.limits, self.engine.chance())
             }
             _ => self.now,
         };

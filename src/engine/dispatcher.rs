@@ -77,10 +77,13 @@ struct Planned {
     allowances: Vec<Allowance>,
     taken: Option<Taken>,
     most: u32,
-    /// Nothing but slots limited it, so fewer jobs than asked for means that there are no more.
-    whole: bool,
+    /// So many jobs of any priority were asked for: fewer mean that there are no more. 0 where only
+    /// some were allowed.
+    of_any: u32,
     /// All slots are taken: it goes on as soon as one is free.
     short: bool,
+    /// Its credential is tried again then; whatever comes of that is told.
+    blocked_until: Option<Timestamp>,
     probe: bool,
 }
 
@@ -128,11 +131,17 @@ impl Dispatcher {
                 tokio::task::yield_now().await;
                 continue;
             }
-            tokio::select! {
-                () = self.engine.wake.notify.notified() => {}
-                () = self.engine.store.health().troubled() => {}
-                () = tokio::time::sleep(sleep.min(LONGEST_SLEEP)) => {}
-            }
+            self.rest(sleep.min(LONGEST_SLEEP)).await;
+        }
+    }
+
+    /// Until somebody tells that there is something to do, and no longer than this.
+    pub async fn rest(&self, longest: Duration) {
+        tokio::select! {
+            biased;
+            () = self.engine.wake.notify.notified() => {}
+            () = self.engine.store.health().troubled() => {}
+            () = self.engine.clock.sleep(longest) => {}
         }
     }
 
@@ -266,8 +275,9 @@ impl Dispatcher {
             allowances: vec![Allowance { queue, count: most, max_priority: LAST }],
             taken: None,
             most,
-            whole: true,
+            of_any: most,
             short: false,
+            blocked_until: None,
             probe: false,
         })
     }
@@ -320,7 +330,8 @@ impl Dispatcher {
             }
         };
         let short = slots == 0 && blocked.is_none();
-        let whole = !probe && matches!(allowances.as_slice(), [one] if one.max_priority == LAST);
+        let of_any = allowances.iter().filter(|one| !probe && one.max_priority == LAST);
+        let of_any = of_any.map(|one| one.count).max().unwrap_or(0);
         let taken = match engine.budgets.take(&account.budget, most) {
             Some((taken, rows)) => {
                 let limited = !rows.is_empty();
@@ -330,7 +341,8 @@ impl Dispatcher {
             None => return Err(waits_for(engine, account, None, now)),
         };
         let account = Some(Arc::clone(account));
-        Ok(Planned { queue, account, allowances, taken, most, whole, short, probe })
+        let blocked_until = blocked.and_then(|trouble| trouble.retry_at);
+        Ok(Planned { queue, account, allowances, taken, most, of_any, short, blocked_until, probe })
     }
 
     /// One account may hold three quarters of the slots while there are others: a provider that
@@ -368,18 +380,20 @@ impl Dispatcher {
     /// Decides whether a queue is looked at again in the next round.
     fn cool(&mut self, one: &Planned, count: u32) {
         let queue = one.queue;
-        if count < one.most && one.whole {
+        if count < one.of_any {
             self.hot.remove(&queue);
         } else if count == 0 && one.short {
             self.hot.insert(queue, Hot::ForSlot);
         } else if count == 0 {
             // There may be jobs that were not allowed; soon enough for budgets and credentials.
             let now = self.engine.clock.wall();
-            let free = one
-                .account
-                .as_ref()
-                .and_then(|account| self.engine.budgets.next_free(&account.budget, Class::Follow));
-            let again = free.unwrap_or(now.plus(Duration::from_secs(1)));
+            // Calls may go before follows may.
+            let budgets = &self.engine.budgets;
+            let free = one.account.as_ref().and_then(|account| {
+                let free = |class| budgets.next_free(&account.budget, class);
+                free(Class::Call).or_else(|| free(Class::Follow))
+            });
+            let again = one.blocked_until.or(free).unwrap_or(now.plus(Duration::from_secs(1)));
             self.hot.insert(queue, Hot::Until(again));
         }
     }
@@ -422,7 +436,8 @@ fn waits_for(
         // Without a time it waits for a person, whose word makes it hot at once.
         return Hot::Until(trouble.retry_at.unwrap_or(now.plus(LONGEST_SLEEP)));
     }
-    engine.budgets.next_free(&account.budget, Class::Call).map_or(Hot::ForSlot, Hot::Until)
+    // Renewals may take the last of it, and so go on before the others.
+    engine.budgets.next_free(&account.budget, Class::Renewal).map_or(Hot::ForSlot, Hot::Until)
 }
 
 /// How many permits of a budget are taken at once.

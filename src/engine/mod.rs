@@ -57,6 +57,7 @@ use self::{
     sinks::Sinks, time::Time, waiters::Waiters, wake::Wake,
 };
 use crate::{
+    chance::Chance,
     clock::{self, Clock},
     credentials::{
         all::Credentials,
@@ -84,6 +85,7 @@ pub struct Settings {
     pub lease: Duration,
     pub shutdown_timeout: Duration,
     pub backoff: Backoff,
+    pub chance: Chance,
 }
 
 /// Everything that attempts, the API and the daemon's own tasks share.
@@ -129,7 +131,7 @@ impl Engine {
         outbound: Outbound,
     ) -> StoreResult<Arc<Self>> {
         vault.mark(&*store).await?;
-        let (boot, now) = (clock::boot_id(), clock.wall());
+        let (boot, now) = (clock.boot_id(), clock.wall());
         let time = Time::load(&*store, boot.clone(), clock.now()).await?;
         let sure = time.sure(clock.now());
         erase::finish(&*store, &vault, now).await?;
@@ -191,6 +193,11 @@ impl Engine {
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A draw for jitter, from 0 to below 1.
+    pub(in crate::engine) fn chance(&self) -> f64 {
+        self.settings.chance.unit()
+    }
+
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
@@ -233,7 +240,7 @@ impl Engine {
             return Err(error);
         }
         self.store_works(Some(error.to_string()));
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        self.clock.sleep(Duration::from_millis(250)).await;
         Ok(())
     }
 

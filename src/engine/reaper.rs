@@ -27,15 +27,16 @@ pub async fn run(engine: Arc<Engine>) {
     let mut reminder = Reminder::default();
     loop {
         engine.tell_expiring(&mut reminder);
-        tokio::time::sleep(pause.min(Duration::from_secs(20))).await;
+        engine.clock.sleep(pause.min(Duration::from_secs(20))).await;
         if let Err(error) = look(&engine).await {
             engine.store_works(Some(error.to_string()));
         }
     }
 }
 
-/// Leases are looked after also where a step cannot be followed yet.
-async fn look(engine: &Engine) -> StoreResult<()> {
+/// One look at the clock and the leases; those are looked after also where a step cannot be followed
+/// yet.
+pub async fn look(engine: &Engine) -> StoreResult<()> {
     let followed = engine.mind_clock().await;
     round(engine).await?;
     engine.keep_time().await?;
@@ -130,7 +131,7 @@ fn transition(engine: &Engine, job: &RunningJob, lost: AttemptEnd, now: Timestam
     } else {
         lost
     };
-    settle::settle(now, &counters, end, &engine.settings.backoff, rand::random())
+    settle::settle(now, &counters, end, &engine.settings.backoff, engine.chance())
 }
 
 impl Engine {

@@ -218,6 +218,7 @@ impl Sender<'_> {
 
     async fn wait_for(&self, cell: &Cell) -> Result<Held, Stopped> {
         let value = tokio::select! {
+            biased;
             value = self.engine.obtain(cell, Duration::ZERO) => value,
             () = self.stop.cancelled(), if !self.is_out() => return Err(Stopped::Asked),
         };
@@ -288,7 +289,7 @@ impl Sender<'_> {
         let (errors, exhausted) = engine.distrust(self.account, &cell.name, held).await?;
         let words = "the provider refuses requests with a fresh credential";
         let trouble = Trouble::new(Engine::refusal_code(exhausted), words);
-        let retry_at = backoff::renewal_retry(now, None, errors, rand::random());
+        let retry_at = backoff::renewal_retry(now, None, errors, engine.chance());
         engine.note_failure(self.account, cell, &trouble, retry_at).await
     }
 
@@ -313,6 +314,9 @@ impl Sender<'_> {
             self.record_intent().await?;
             crash::point("intended");
         }
+        if self.stop.is_cancelled() && !self.is_out() {
+            return Err(Stopped::Asked);
+        }
         let sent_at = self.engine.clock.wall();
         self.sent = true;
         let (engine, account) = (self.engine, self.account);
@@ -320,7 +324,9 @@ impl Sender<'_> {
         let sending = engine.outbound.send(&account.base_url, rendered, ask.manner, || {
             engine.spend_one(&account.budget, class).map(|spent| spent.unwrap_or(false)).boxed()
         });
+        // An answer that is there is worth more than having stopped.
         let sent = tokio::select! {
+            biased;
             sent = sending => sent,
             () = self.stop.cancelled(), if !self.is_out() => return Err(Stopped::Asked),
         };
@@ -394,7 +400,8 @@ impl Sender<'_> {
                 return Err(Stopped::Budget);
             }
             tokio::select! {
-                () = tokio::time::sleep(wait.max(SHORT)) => {}
+                biased;
+                () = engine.clock.sleep(wait.max(SHORT)) => {}
                 () = self.stop.cancelled(), if !self.is_out() => return Err(Stopped::Asked),
             }
         }

@@ -160,7 +160,7 @@ impl Settling<'_> {
             end => end,
         };
         let backoff = &self.engine.settings.backoff;
-        let transition = settle::settle(now, &counters, end, backoff, rand::random());
+        let transition = settle::settle(now, &counters, end, backoff, self.engine.chance());
         if self.job.intent { transition.in_doubt() } else { transition }
     }
 

@@ -6,7 +6,7 @@
 //! silence of years; what a client asked for at a time stays there. A suspend is no step: both
 //! clocks go on meanwhile, and due times are compared anew at least every ten seconds.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{Engine, time::CLOCK};
 use crate::{
@@ -29,7 +29,7 @@ pub struct Steps {
     times_by: i64,
     /// Of which the time was in doubt, by the wall clock of then.
     doubtful: Option<(Timestamp, Timestamp)>,
-    owed: HashMap<(QueueId, String), Owed>,
+    owed: BTreeMap<(QueueId, String), Owed>,
 }
 
 /// What is still to be done for a credential, until its job has followed it.
@@ -44,7 +44,7 @@ struct Owed {
 impl Steps {
     #[must_use]
     pub fn since(now: Now) -> Self {
-        Self { offset_ms: offset(now), times_by: 0, doubtful: None, owed: HashMap::new() }
+        Self { offset_ms: offset(now), times_by: 0, doubtful: None, owed: BTreeMap::new() }
     }
 
     /// Goes on with what was kept: a step that nobody saw is followed at the first look. After
@@ -145,7 +145,7 @@ impl Engine {
     }
 
     async fn step(&self, cell: &Cell, by_ms: &mut i64) -> StoreResult<()> {
-        let planned = cell.step(&*self.store, *by_ms, rand::random()).await?;
+        let planned = cell.step(&*self.store, *by_ms, self.chance()).await?;
         *by_ms = 0;
         let Some(planned) = planned else { return Ok(()) };
         let Some(job) = self.store.live_job(cell.queue, self.renewal_key(&cell.name)).await? else {

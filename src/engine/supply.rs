@@ -27,13 +27,13 @@ impl Engine {
         if cell.never_reaches(min_ttl) {
             return Err(Refusal::MinTtlUnreachable(min_ttl));
         }
-        let obtained = tokio::time::timeout(timeout, self.obtain(&cell, min_ttl)).await;
+        let obtained = self.clock.timeout(timeout, self.obtain(&cell, min_ttl)).await;
         if cell.never_reaches(min_ttl) {
             return Err(Refusal::MinTtlUnreachable(min_ttl));
         }
         match obtained {
-            Ok(held) => held.map_err(Refusal::Credential),
-            Err(_) => Err(Refusal::Credential(Unavailable {
+            Some(held) => held.map_err(Refusal::Credential),
+            None => Err(Refusal::Credential(Unavailable {
                 code: Code::Timeout,
                 retry_at: None,
                 detail: format!("{account}/{name} could not be obtained in time"),
@@ -81,7 +81,7 @@ impl Engine {
                 Err(error) => return Err(gone(error.to_string())),
             }
             // Woken again now and then: a renewal that was just ending may have missed the call.
-            let _ = tokio::time::timeout(LOOK_AGAIN, ends.changed()).await;
+            let _ = self.clock.timeout(LOOK_AGAIN, ends.changed()).await;
         }
     }
 

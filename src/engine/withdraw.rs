@@ -99,13 +99,13 @@ impl Engine {
         }
         let told = async {
             while cell.still_valid(generations) {
-                if tokio::time::timeout(LOOK_AGAIN, changes.changed()).await.is_err() {
+                if self.clock.timeout(LOOK_AGAIN, changes.changed()).await.is_none() {
                     self.wake_renewal(cell.queue, &cell.name).await?;
                 }
             }
             Ok(Told::Yes)
         };
-        tokio::time::timeout(PATIENCE, told).await.unwrap_or(Ok(Told::NotYet))
+        self.clock.timeout(PATIENCE, told).await.unwrap_or(Ok(Told::NotYet))
     }
 
     fn can_revoke(&self, account: &str, name: &str) -> bool {

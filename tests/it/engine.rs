@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attendant::{
+    chance::Chance,
     clock::Clock,
     config::{Config, Env, Inputs},
     credentials::vault::Vault,
@@ -66,6 +67,7 @@ async fn engine(dir: &std::path::Path, base_url: &str) -> Arc<Engine> {
         lease: Duration::from_mins(1),
         shutdown_timeout: Duration::from_secs(5),
         backoff: Backoff::default(),
+        chance: Chance::System,
     };
     Engine::new(store, vault, Clock::System, settings, catalog, Outbound::new().unwrap())
         .await

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use attendant::{
+    chance::Chance,
     clock::{Clock, ManualClock},
     config::{Config, Env, Inputs},
     credentials::vault::Vault,
@@ -58,6 +59,7 @@ impl World {
             lease: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(5),
             backoff: Backoff::default(),
+            chance: Chance::System,
         };
         let (time, outbound) = (Clock::Manual(clock.clone()), Outbound::new().unwrap());
         let engine = Engine::new(store, vault, time, settings, catalog, outbound).await.unwrap();

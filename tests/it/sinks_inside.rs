@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use attendant::{
+    chance::Chance,
     clock::Clock,
     config::{Config, Env, Inputs},
     credentials::{
@@ -58,6 +59,7 @@ async fn engine(dir: &Path, on_change: &str) -> Arc<Engine> {
         lease: Duration::from_mins(1),
         shutdown_timeout: Duration::from_secs(5),
         backoff: Backoff { base: wait, cap: wait },
+        chance: Chance::System,
     };
     let outbound = Outbound::new().unwrap();
     let engine =

@@ -6,6 +6,7 @@ mod bad;
 mod batch;
 mod clock;
 mod credentials;
+mod fuzz;
 mod jobs;
 mod operations;
 mod sealing;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{access::Access, serve::serve_to};
 use crate::{
+    chance::Chance,
     clock::{Clock, ManualClock},
     config::{Config, Env, Inputs},
     credentials::vault::{self, Part, Vault},
@@ -213,6 +215,7 @@ async fn engine_with(folder: &TempDir, clock: ManualClock, config: &str) -> Arc<
         lease: Duration::from_mins(1),
         shutdown_timeout: Duration::from_secs(1),
         backoff: Backoff::default(),
+        chance: Chance::System,
     };
     let outbound = Outbound::new().unwrap();
     Engine::new(store, vault, Clock::Manual(clock), settings, catalog, outbound).await.unwrap()

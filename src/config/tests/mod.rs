@@ -1,6 +1,7 @@
 //! Whole configurations: files in a folder, an environment made by hand.
 
 mod account_problems;
+mod fuzz;
 mod layers;
 mod problems;
 mod secrets;

@@ -1,5 +1,6 @@
 //! Tests that need a whole definition, and what they share.
 
+mod fuzz;
 mod good;
 mod json_schema;
 mod mistakes;

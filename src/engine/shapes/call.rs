@@ -1,5 +1,7 @@
 //! `call`: one request, all pages of it; ends with the response.
 
+use std::collections::HashSet;
+
 use reqwest::Url;
 use serde_json::Value;
 
@@ -53,6 +55,7 @@ async fn all_pages(
     let mut items = vec![];
     let mut answered = first;
     let mut bytes = 0;
+    let mut seen = HashSet::new();
     for _ in 0..MOST_PAGES {
         bytes += answered.body.len();
         if bytes > LARGEST {
@@ -69,6 +72,9 @@ async fn all_pages(
             return Ok(Value::Array(items));
         };
         let path = path_of_next(&run.account.base_url, next).map_err(unparsable)?;
+        if !seen.insert(path.clone()) {
+            return Err(unparsable("the pages go round in circles: one comes again".to_owned()));
+        }
         answered = next_page(run, &path).await.map_err(|end| Box::new(stopped(run, end)))?;
     }
     Err(unparsable(format!("there are more than {MOST_PAGES} pages")))

@@ -108,7 +108,7 @@ impl Renewal<'_> {
             obtained.expires_at.map(|expires_at| Life { sent_at: obtained.sent_at, expires_at });
         let now = engine.clock.wall();
         let renew_at =
-            life.map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(rand::random()));
+            life.map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(engine.chance()));
         if life.is_some_and(|life| life.usable_until() <= now) {
             // Asking again at once would bring another of the same.
             if let Some(token) = obtained.refresh_token.take() {
@@ -208,7 +208,7 @@ pub(in crate::engine) async fn give_up(
     cell: &Cell,
     trouble: Trouble,
 ) -> Result<Outcome, StoreError> {
-    let retry_at = next_try(cell, &trouble, sender.engine.clock.wall());
+    let retry_at = next_try(sender.engine, cell, &trouble);
     sender.engine.note_failure(account, cell, &trouble, retry_at).await?;
     let mut outcome = failed(trouble.code, &trouble.words, Some(retry_at));
     if trouble.gate {
@@ -218,12 +218,13 @@ pub(in crate::engine) async fn give_up(
 }
 
 /// When a renewal that failed is tried again.
-pub(in crate::engine) fn next_try(cell: &Cell, trouble: &Trouble, now: Timestamp) -> Timestamp {
+pub(in crate::engine) fn next_try(engine: &Engine, cell: &Cell, trouble: &Trouble) -> Timestamp {
+    let now = engine.clock.wall();
     let errors = cell.errors().saturating_add(1);
     let retry_at = match trouble.code {
         // The secrets must change, or a person must ask: both wake it.
         Code::Lockout => now.plus(LOCKED_OUT),
-        _ => backoff::renewal_retry(now, cell.life(), errors, rand::random()),
+        _ => backoff::renewal_retry(now, cell.life(), errors, engine.chance()),
     };
     trouble.not_before.map_or(retry_at, |at| at.max(retry_at))
 }

@@ -51,5 +51,5 @@ fn poll_at(run: &Run<'_>, now: Timestamp, every: Option<Duration>) -> Timestamp 
         live_follows: engine.follows_in(run.account.queue),
         min_interval: every.unwrap_or(cadence::MIN_INTERVAL),
     };
-    cadence::next_poll(now, &state, &run.account.limits, rand::random())
+    cadence::next_poll(now, &state, &run.account.limits, engine.chance())
 }

@@ -169,7 +169,7 @@ impl Revoking<'_> {
         let (generation, tries) = (retired.generation, retired.tries.saturating_add(1));
         let life = retired.revoke_at.zip(retired.expires_at);
         let life = life.map(|(sent_at, expires_at)| Life { sent_at, expires_at });
-        let retry_at = backoff::renewal_retry(now, life, tries, rand::random());
+        let retry_at = backoff::renewal_retry(now, life, tries, engine.chance());
         let retry_at = trouble.not_before.map_or(retry_at, |at| at.max(retry_at));
         self.again(engine, generation, (tries, retry_at)).await?;
         let detail = format!("a value out of use could not be revoked: {}", trouble.words);

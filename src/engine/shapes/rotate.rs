@@ -146,7 +146,7 @@ impl<'a> Rotating<'a> {
         let Some(candidate) = self.cell.rotation().candidate else { return Ok(()) };
         let renew_at = candidate
             .life()
-            .map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(rand::random()));
+            .map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(engine.chance()));
         let plan = Plan {
             sure: engine.sure_time(),
             renew_at,
@@ -219,7 +219,7 @@ impl<'a> Rotating<'a> {
     /// What was to bring a successor failed: when it is tried again is recorded and told.
     async fn give_up<T>(&self, mut trouble: Trouble) -> Result<T, Halt> {
         let engine = self.sender.engine;
-        let retry_at = next_try(self.cell, &trouble, engine.clock.wall());
+        let retry_at = next_try(engine, self.cell, &trouble);
         engine.note_failure(self.account, self.cell, &trouble, retry_at).await?;
         trouble.not_before = Some(retry_at);
         Err(Halt::Trouble(trouble))
