@@ -85,6 +85,7 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Store(_) | Self::Tls(_) | Self::Signals(_) | Self::Broken(_) => 1,
+            Self::Open(error) | Self::Key(UnlockError::Open(error)) if error.is_of_the_data() => 1,
             _ => 2,
         }
     }
@@ -266,6 +267,12 @@ impl Daemon {
         self.worker.abort();
         self.reaper.abort();
         self.sinks.abort();
+        if let Err(error) = engine.keep_time_now().await {
+            engine.store_works(Some(error.to_string()));
+        }
+        if let Err(error) = engine.save_held().await {
+            engine.store_works(Some(error.to_string()));
+        }
         if let Err(error) = engine.budgets.settle(&*engine.store).await {
             engine.store_works(Some(error.to_string()));
         }

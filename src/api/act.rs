@@ -148,3 +148,10 @@ pub async fn rekey(
         () = api.stopping.cancelled() => Err(Problem::draining()),
     }
 }
+
+/// A person's word that the wall clock is right.
+pub async fn confirm_clock(State(api): State<Arc<Api>>, _: NoParams) -> Response {
+    let was_doubtful = api.engine.clock_is_doubtful();
+    api.engine.confirm_clock();
+    json::ok(&serde_json::json!({ "was_doubtful": was_doubtful }))
+}

@@ -11,6 +11,7 @@ use super::{Api, json, query::NoParams};
 use crate::{
     engine::{Engine, catalog::KindRef, expiring::Expiring},
     policy::gate,
+    store::health::Trouble,
     types::Timestamp,
 };
 
@@ -61,7 +62,12 @@ fn warnings(engine: &Engine, now: Timestamp) -> Vec<Reason> {
         detail: one.words(),
         account: Some(one.account),
     };
-    engine.expiring_secrets(now).into_iter().map(reason).collect()
+    let clock = engine.clock_trouble().map(|detail| Reason {
+        code: "clock_doubtful",
+        detail,
+        account: None,
+    });
+    clock.into_iter().chain(engine.expiring_secrets(now).into_iter().map(reason)).collect()
 }
 
 fn daemon(api: &Api) -> Vec<Reason> {
@@ -70,8 +76,13 @@ fn daemon(api: &Api) -> Vec<Reason> {
     if api.engine.is_draining() || api.stopping.is_cancelled() {
         reason("draining", "the daemon is stopping".to_owned());
     }
-    if let Some(words) = api.engine.store_trouble() {
-        reason("store", words);
+    if let Some(trouble) = api.engine.store_trouble() {
+        let code = match &trouble {
+            Trouble::Odd(_) | Trouble::Unavailable(_) => "store",
+            Trouble::Full => "disk_full",
+            Trouble::Damaged(_) => "database_damaged",
+        };
+        reason(code, trouble.words());
     }
     reasons
 }

@@ -94,6 +94,8 @@ operations! {
         &[(200, "Queue"), (404, "Problem")];
     post "/v1/queues/{account}/resume": "Open a queue, whatever held it shut", &[], None,
         &[(200, "Queue"), (404, "Problem")];
+    post "/v1/clock/confirm": "Say that the wall clock is right after a jump", &[], None,
+        &[(200, "Any")];
     post "/v1/rekey": "Seal everything with a new key; answered when that is done", &[], None,
         &[(200, "Rekeyed"), (409, "Problem"), (503, "Problem")];
     get "/healthz": "Alive", &[], None, &[(200, "Health")];

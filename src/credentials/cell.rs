@@ -100,6 +100,8 @@ pub(super) struct State {
     pub(super) retry_at: Option<Timestamp>,
     /// The generation of which it was told that it may lapse.
     risk_told: Option<i64>,
+    /// The store did not take the value in hand yet.
+    unsaved: bool,
     /// The words of the last error, in clear.
     pub(super) words: Option<String>,
     pub(super) rotation: Rotation,
@@ -269,6 +271,44 @@ impl Cell {
         obtained: Obtained,
     ) -> StoreResult<i64> {
         let _changing = self.changing.lock().await;
+        let row = self.row_of(vault, &obtained);
+        store.save_credential(row.clone()).await?;
+        self.state().unsaved = false;
+        Ok(self.take_up(row, obtained))
+    }
+
+    /// Puts a new value into use that the store does not take: for when the one before is of no
+    /// more use. [`Self::save`] stores it later; until then a crash loses it.
+    pub async fn hold(&self, vault: &Vault, obtained: Obtained) -> i64 {
+        let _changing = self.changing.lock().await;
+        let row = self.row_of(vault, &obtained);
+        self.state().unsaved = true;
+        self.take_up(row, obtained)
+    }
+
+    /// Stores what [`Self::hold`] put into use.
+    pub async fn save(&self, store: &dyn Store, vault: &Vault) -> StoreResult<()> {
+        let _changing = self.changing.lock().await;
+        if !self.state().unsaved {
+            return Ok(());
+        }
+        let mut row = self.row();
+        let ((value, refresh_token), origin) = (self.secrets(), self.state().origin);
+        // Anew: the key may have been replaced meanwhile.
+        row.value = self.sealed(vault, &row, (value.as_ref(), refresh_token.as_ref(), origin));
+        store.save_credential(row.clone()).await?;
+        let mut state = self.state();
+        (state.row, state.unsaved) = (Some(row), false);
+        Ok(())
+    }
+
+    /// Nothing is tried before then; for a try that could not be stored.
+    pub fn hold_off(&self, until: Timestamp) {
+        let mut state = self.state();
+        state.retry_at = Some(state.retry_at.map_or(until, |at| at.max(until)));
+    }
+
+    fn row_of(&self, vault: &Vault, obtained: &Obtained) -> CredentialRow {
         let mut row = self.row();
         row.generation += 1;
         row.salt = seal::new_salt();
@@ -279,7 +319,10 @@ impl Cell {
         row.renew_at = obtained.renew_at;
         row.promised_until = None;
         (row.errors, row.error, row.secrets) = (0, None, None);
-        store.save_credential(row.clone()).await?;
+        row
+    }
+
+    fn take_up(&self, row: CredentialRow, obtained: Obtained) -> i64 {
         let generation = row.generation;
         {
             let mut state = self.state();
@@ -290,10 +333,20 @@ impl Cell {
             state.row = Some(row);
         }
         self.ends.send_modify(|ends| *ends += 1);
-        Ok(generation)
+        generation
     }
 
-    /// Stores that a try failed.
+    /// Whether a new value has to be had now, whatever else is wrong: there is none, or it is about
+    /// to lapse. Not where nothing is tried any more, or not yet again.
+    #[must_use]
+    pub fn is_urgent(&self, now: Timestamp) -> bool {
+        let state = self.state();
+        let waits = state.is_locked_out() || state.retry_at.is_some_and(|at| now < at);
+        let lapses = state.value.is_none() || state.life().is_some_and(|life| life.is_at_risk(now));
+        lapses && !waits
+    }
+
+    /// Keeps that a try failed, and stores it.
     pub async fn fail(
         &self,
         store: &dyn Store,
@@ -310,7 +363,8 @@ impl Cell {
             message: Some(vault.chain(&row.salt).seal(&aad(self.queue, &self.name), words)),
             at: failure.now,
         });
-        store.save_credential(row.clone()).await?;
+        // It counts, whether the store takes it or not: the next that is stored brings it along.
+        let saved = store.save_credential(row.clone()).await;
         {
             let mut state = self.state();
             state.row = Some(row);
@@ -318,7 +372,7 @@ impl Cell {
             state.words = Some(failure.words.to_owned());
         }
         self.ends.send_modify(|ends| *ends += 1);
-        Ok(())
+        saved
     }
 
     /// Drops the value that a provider refused, unless it was dropped or replaced meanwhile. A

@@ -14,7 +14,10 @@ use super::{
 use crate::{
     definition::{EvalError, Expr, Vars},
     outbound::Answer,
-    policy::{classify, retry_after::RetryAfter},
+    policy::{
+        classify,
+        retry_after::{RetryAfter, http_date},
+    },
     types::Timestamp,
 };
 
@@ -127,6 +130,11 @@ fn retry_after(ask: Ask<'_>, answer: &Answer, vars: &Vars, now: Timestamp) -> Op
         Value::String(text) => RetryAfter::parse(&text, now, date),
         _ => None,
     }
+}
+
+/// What time it is by whoever answered.
+pub(super) fn date(answer: &Answer, now: Timestamp) -> Option<Timestamp> {
+    http_date(header_text(&answer.headers, &header::DATE)?, now)
 }
 
 fn header_text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {

@@ -189,6 +189,7 @@ impl<'a> Opened<'a> {
         let now = self.engine.clock.wall();
         let of = (self.job.queue, self.job.kind);
         let deadline = self.engine.deadline(of, self.job.created_at, self.job.deadline);
+        let deadline = self.engine.deadline_of(deadline);
         if deadline.is_some_and(|deadline| now > deadline) && self.job.polls == 0 {
             // It waited longer than it was given; there was nothing to ask for the last time.
             let words = "its deadline passed before it could run";

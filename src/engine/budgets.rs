@@ -46,10 +46,12 @@ impl Budgets {
         store: &dyn Store,
         catalog: &Catalog,
         clock: Clock,
-        boot: String,
+        (boot, sure): (String, Timestamp),
     ) -> StoreResult<Self> {
         let rows = store.buckets().await?;
         let now = clock.now();
+        // A jump that is in doubt makes nothing older.
+        let then = Now { wall: sure, ..now };
         let mut before: HashMap<&str, Vec<&BucketRow>> = HashMap::new();
         for row in &rows {
             before.entry(&row.budget).or_default().push(row);
@@ -59,14 +61,14 @@ impl Budgets {
             let rows = before.get(account.budget.as_str()).map_or(&[][..], Vec::as_slice);
             inner
                 .entry(account.budget.clone())
-                .or_insert_with(|| restore(&account.limits, rows, &boot, now));
+                .or_insert_with(|| restore(&account.limits, rows, &boot, then));
         }
         let last = rows.iter().map(|row| row.version).max().unwrap_or_default();
         let version = AtomicI64::new(last.saturating_add(1));
         let budgets = Self { boot, clock, version, inner: Mutex::new(inner) };
         let rows = budgets.all_rows(now);
         store.save_buckets(rows).await?;
-        budgets.tidy(store).await?;
+        budgets.tidy(store, sure).await?;
         Ok(budgets)
     }
 
@@ -78,13 +80,12 @@ impl Budgets {
     }
 
     /// Writes what was given back since it was taken, so that a crash does not waste it, and drops
-    /// rows that count no more.
-    pub async fn tidy(&self, store: &dyn Store) -> StoreResult<()> {
+    /// rows that count no more by a time that is sure.
+    pub async fn tidy(&self, store: &dyn Store, now: Timestamp) -> StoreResult<()> {
         let rows = self.all_rows(self.clock.now());
         if !rows.is_empty() {
             store.save_buckets(rows).await?;
         }
-        let now = self.clock.wall();
         let names: Vec<String> = self.lock().keys().cloned().collect();
         store.drop_buckets(names, &self.boot, now).await
     }
@@ -118,6 +119,12 @@ impl Budgets {
         }
         let until_ms = one.good_until(now.boot_ms).unwrap_or(i64::MAX);
         Some((Taken { count: n, at_ms: now.boot_ms, until_ms }, self.rows(budget, one, now)))
+    }
+
+    /// Takes one permit that is not stored yet: the next that are stored bring it along.
+    pub fn take_unsaved(&self, budget: &str) -> bool {
+        let now = self.clock.now().boot_ms;
+        self.lock().get_mut(budget).is_none_or(|one| one.take(now, 1))
     }
 
     /// Returns permits that were not used. The rows follow with the next that are persisted.

@@ -19,6 +19,7 @@ use super::{
     catalog::Account,
     gates::Admit,
     holds::{CALLS, LAST, RENEWALS, class_of},
+    lifeline,
 };
 use crate::{
     credentials::cell::Unavailable,
@@ -42,6 +43,8 @@ const QUEUES: usize = 256;
 const AHEAD: usize = 16;
 /// So that a crash never wastes more than one permit of so many.
 const AHEAD_SHARE: usize = 20;
+/// Until a store that failed is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// The longest sleep, so that a clock step or a suspend is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 /// Until a queue whose provider has just come back may start more.
@@ -91,6 +94,8 @@ pub struct Dispatcher {
     /// Where the next round goes on, so that no queue is always last.
     cursor: QueueId,
     next_due: Option<Timestamp>,
+    /// The steps of the clock so far.
+    stepped: u64,
     jobs: mpsc::Sender<Handed>,
 }
 
@@ -103,6 +108,7 @@ impl Dispatcher {
             cursor: 0,
             // Unknown: the first round finds out.
             next_due: Some(Timestamp(0)),
+            stepped: engine.time.stepped(),
             engine,
             jobs,
         })
@@ -111,12 +117,14 @@ impl Dispatcher {
     /// Rounds until the engine drains.
     pub async fn run(mut self) {
         while !self.engine.is_draining() {
-            let sleep = match self.round().await {
-                Ok(sleep) => sleep,
-                Err(error) => {
+            let sleep = if self.engine.store_holds().await {
+                self.round().await.unwrap_or_else(|error| {
                     self.engine.store_works(Some(error.to_string()));
-                    Duration::from_millis(500)
-                }
+                    AGAIN
+                })
+            } else {
+                lifeline::look(&self.engine);
+                AGAIN
             };
             if sleep.is_zero() {
                 // Whoever frees slots needs a turn as well.
@@ -132,14 +140,16 @@ impl Dispatcher {
         tokio::select! {
             biased;
             () = self.engine.wake.notify.notified() => {}
+            () = self.engine.store.health().troubled() => {}
             () = self.engine.clock.sleep(longest) => {}
         }
     }
 
     /// Claims what may run now; how long nothing more will come due by itself.
     pub async fn round(&mut self) -> StoreResult<Duration> {
-        let now = self.engine.clock.wall();
+        let now = self.engine.mind_clock().await?.wall;
         self.read_inbox();
+        self.follow_steps();
         let mut buckets = vec![];
         let planned = self.plan(now, &mut buckets);
         let promote = self.next_due.is_some_and(|due| due <= now);
@@ -169,6 +179,15 @@ impl Dispatcher {
         self.next_due = claimed.next_due;
         self.hand_over(planned, claimed.jobs).await;
         Ok(self.sleep(self.engine.clock.wall()))
+    }
+
+    /// After a step of the clock nothing that is kept here of times is right.
+    fn follow_steps(&mut self) {
+        let stepped = self.engine.time.stepped();
+        if std::mem::replace(&mut self.stepped, stepped) != stepped {
+            self.hot.values_mut().for_each(|hot| *hot = Hot::Now);
+            self.next_due = Some(Timestamp(0));
+        }
     }
 
     fn read_inbox(&mut self) {

@@ -13,6 +13,7 @@ use crate::{
         codes::Code,
         gate::{Admission, Breaker, Reason, Suspicion},
         gated::{Change, Shut, Times, is_forgotten, shut_between},
+        retry_after,
     },
     store::{GateRow, GateTimeRow, KindGateRow, KindId, QueueId, QueueRow, Store, StoreResult},
     types::{JobId, Timestamp},
@@ -87,7 +88,8 @@ pub enum Admit {
 }
 
 impl Gates {
-    pub async fn load(store: &dyn Store, now: Timestamp) -> StoreResult<Self> {
+    /// By the time as it is, and as far as it is sure.
+    pub async fn load(store: &dyn Store, now: Timestamp, sure: Timestamp) -> StoreResult<Self> {
         let gates = Self::default();
         for row in store.queues().await? {
             let mut inner = gates.lock();
@@ -96,7 +98,9 @@ impl Gates {
             queue.gate = row
                 .gate
                 .and_then(|gate| Some((gate.until?, gate.detail.unwrap_or(gate.code))))
-                .filter(|(until, _)| *until > now);
+                .filter(|(until, _)| *until > now)
+                // No gate is shut for longer, but by a clock that was wrong.
+                .map(|(until, why)| (until.min(now.plus(retry_after::BOUNDS.1)), why));
             let breaker = row.breaker.and_then(|json| serde_json::from_str(&json).ok());
             queue.breaker = breaker.map_or_else(Breaker::default, |one: Breaker| one.restored(now));
         }
@@ -107,7 +111,7 @@ impl Gates {
         let mut times: HashMap<(QueueId, Option<KindId>), Vec<Shut>> = HashMap::new();
         for row in store.gate_times().await? {
             let shut = Shut { since: row.since, until: row.until };
-            if is_forgotten(&shut, now) {
+            if is_forgotten(&shut, now.min(sure)) {
                 store.save_gate_time(row, true).await?;
             } else {
                 times.entry((row.queue, row.kind)).or_default().push(shut);
@@ -139,6 +143,19 @@ impl Gates {
             Admission::Go => one.ramp(now),
             Admission::Probe => Admit::One,
             Admission::Wait { until } => Admit::Wait(Some(until)),
+        }
+    }
+
+    /// The wall clock was stepped: what was counted by it keeps its distance.
+    pub fn step(&self, by_ms: i64) {
+        for one in self.lock().values_mut() {
+            if let Some((until, _)) = &mut one.gate {
+                *until = Timestamp(until.0.saturating_add(by_ms));
+            }
+            if let Some(at) = &mut one.reopened {
+                *at = Timestamp(at.0.saturating_add(by_ms));
+            }
+            one.breaker.step(by_ms);
         }
     }
 

@@ -23,6 +23,7 @@ pub mod expiring;
 pub mod gates;
 mod holding;
 pub mod holds;
+mod lifeline;
 mod logins;
 pub mod plan;
 pub mod reaper;
@@ -38,6 +39,7 @@ pub mod steps;
 mod submit;
 mod supply;
 mod telling;
+pub mod time;
 pub mod waiters;
 pub mod wake;
 mod withdraw;
@@ -52,8 +54,8 @@ use std::{
 
 pub use self::withdraw::Told;
 use self::{
-    budgets::Budgets, cadence::Cadence, catalog::Catalog, gates::Gates, running::Running,
-    sinks::Sinks, waiters::Waiters, wake::Wake,
+    budgets::Budgets, cadence::Cadence, catalog::Catalog, gates::Gates, lifeline::Lifeline,
+    running::Running, sinks::Sinks, time::Time, waiters::Waiters, wake::Wake,
 };
 use crate::{
     chance::Chance,
@@ -67,7 +69,9 @@ use crate::{
     },
     outbound::Outbound,
     policy::backoff::Backoff,
-    store::{ActorId, NewJob, QueueDepth, QueueId, Store, StoreError, StoreResult},
+    store::{
+        ActorId, NewJob, QueueDepth, QueueId, Store, StoreError, StoreResult, health::Trouble,
+    },
     types::Timestamp,
 };
 
@@ -102,7 +106,10 @@ pub struct Engine {
     /// Secrets that jobs changed.
     pub changes: Changes,
     pub outbound: Outbound,
+    pub(in crate::engine) time: Time,
     pub running: Running,
+    /// Renewals that the store knows nothing of.
+    pub(in crate::engine) lifeline: Lifeline,
     pub wake: Wake,
     pub waiters: Waiters,
     /// The daemon as `created_by`.
@@ -113,7 +120,6 @@ pub struct Engine {
     reviving: tokio::sync::RwLock<()>,
     rekeying: AtomicBool,
     draining: AtomicBool,
-    store_trouble: Mutex<Option<String>>,
 }
 
 impl Engine {
@@ -127,13 +133,16 @@ impl Engine {
         outbound: Outbound,
     ) -> StoreResult<Arc<Self>> {
         vault.mark(&*store).await?;
-        let now = clock.wall();
+        let (boot, now) = (clock.boot_id(), clock.wall());
+        let time = Time::load(&*store, boot.clone(), clock.now()).await?;
+        let sure = time.sure(clock.now());
         erase::finish(&*store, &vault, now).await?;
         let names = credential_names(&catalog);
         let engine = Self {
-            budgets: Budgets::load(&*store, &catalog, clock.clone(), clock.boot_id()).await?,
+            budgets: Budgets::load(&*store, &catalog, clock.clone(), (boot, sure)).await?,
             cadence: Cadence::load(&*store).await?,
-            gates: Gates::load(&*store, now).await?,
+            time,
+            gates: Gates::load(&*store, now, sure).await?,
             credentials: Credentials::load(&*store, &vault, names.into_iter()).await?,
             sinks: Sinks::load(&*store, &catalog).await?,
             guard: Guard::load(&*store).await?,
@@ -145,6 +154,7 @@ impl Engine {
             .await?,
             actor: store.actor_id(DAEMON).await?,
             running: Running::default(),
+            lifeline: Lifeline::default(),
             wake: Wake::default(),
             waiters: Waiters::default(),
             catalog: RwLock::new(Arc::new(catalog)),
@@ -152,7 +162,6 @@ impl Engine {
             reviving: tokio::sync::RwLock::default(),
             rekeying: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            store_trouble: Mutex::default(),
             store,
             vault,
             clock,
@@ -163,6 +172,8 @@ impl Engine {
         engine.forgive_changed_secrets().await?;
         engine.disown_strangers().await?;
         engine.resume_withdrawals().await?;
+        engine.mind_clock().await?;
+        engine.renew_after_set_back().await?;
         engine.tell_what_waits_for_people();
         Ok(Arc::new(engine))
     }
@@ -203,22 +214,26 @@ impl Engine {
 
     /// What the store last failed with; `None` while it works.
     #[must_use]
-    pub fn store_trouble(&self) -> Option<String> {
-        self.store_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn store_trouble(&self) -> Option<Trouble> {
+        self.store.health().trouble()
     }
 
-    /// Remembers how the store does; tells the first failure and the recovery.
+    /// Remembers how the store does; the first failure and the recovery are told.
     pub fn store_works(&self, trouble: Option<String>) {
-        use crate::telemetry::events::{Event, Name, emit};
-        let mut last = self.store_trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*last, &trouble) {
-            (None, Some(words)) => {
-                emit(Name::StoreTrouble, &Event { detail: Some(words), ..Event::default() });
-            }
-            (Some(_), None) => emit(Name::StoreRecovered, &Event::default()),
-            _ => {}
+        match trouble {
+            Some(words) => self.store.health().set(Trouble::Odd(words)),
+            None => self.store.health().works(),
         }
-        *last = trouble;
+    }
+
+    /// Whether the store can be relied on. Where it failed it is asked again: nothing is begun that
+    /// could not be ended.
+    pub(in crate::engine) async fn store_holds(&self) -> bool {
+        match self.store_trouble() {
+            None | Some(Trouble::Odd(_)) => true,
+            Some(Trouble::Damaged(_)) => false,
+            Some(_) => self.store.probe().await.is_ok() && self.save_held().await.is_ok(),
+        }
     }
 
     /// What is to be stored must not be lost: waits until it is worth another try. Only a closed

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, catalog::KindRef, expiring::Reminder, running::Stop, steps::Steps};
+use super::{Engine, catalog::KindRef, expiring::Reminder, running::Stop};
 use crate::{
     policy::{
         codes::Code,
@@ -13,6 +13,9 @@ use crate::{
     types::{JobState, Timestamp},
 };
 
+/// How the history calls the end of an attempt whose lease was lost.
+const LOST: &str = "lost_lease";
+
 /// Takes back every running job: this daemon holds the database's lock, so nobody runs them.
 pub async fn reclaim_all(engine: &Engine) -> StoreResult<usize> {
     reclaim(engine, None).await
@@ -21,12 +24,11 @@ pub async fn reclaim_all(engine: &Engine) -> StoreResult<usize> {
 /// Prolongs, takes back and tidies until the engine drains and the last attempt has ended.
 pub async fn run(engine: Arc<Engine>) {
     let pause = engine.settings.lease / 3;
-    let mut steps = Steps::since(engine.clock.now());
     let mut reminder = Reminder::default();
     loop {
         engine.tell_expiring(&mut reminder);
         engine.clock.sleep(pause.min(Duration::from_secs(20))).await;
-        if let Err(error) = look(&engine, &mut steps).await {
+        if let Err(error) = look(&engine).await {
             engine.store_works(Some(error.to_string()));
         }
     }
@@ -34,10 +36,11 @@ pub async fn run(engine: Arc<Engine>) {
 
 /// One look at the clock and the leases; those are looked after also where a step cannot be followed
 /// yet.
-pub async fn look(engine: &Engine, steps: &mut Steps) -> StoreResult<()> {
-    let followed = engine.follow_clock(steps).await;
+pub async fn look(engine: &Engine) -> StoreResult<()> {
+    let followed = engine.mind_clock().await;
     round(engine).await?;
-    followed
+    engine.keep_time().await?;
+    followed.map(drop)
 }
 
 /// One round.
@@ -54,7 +57,7 @@ pub async fn round(engine: &Engine) -> StoreResult<()> {
         engine.store.save_gate_time(row, forget).await?;
     }
     reclaim(engine, Some(now)).await?;
-    engine.budgets.tidy(&*engine.store).await?;
+    engine.budgets.tidy(&*engine.store, engine.sure_time()).await?;
     engine.cadence.save_now_and_then(&*engine.store, engine.clock.now()).await?;
     // A wake-up that was lost (a client that hung up right after its job was stored) is made good.
     for depth in engine.depths().await?.iter().filter(|depth| depth.due > 0) {
@@ -77,7 +80,17 @@ async fn reclaim(engine: &Engine, before: Option<Timestamp>) -> StoreResult<usiz
         return Ok(0);
     }
     let now = engine.clock.wall();
-    let ends: Vec<Transition> = lost.iter().map(|job| transition(engine, job, now)).collect();
+    let mut ends = vec![];
+    for job in &lost {
+        let end = if before.is_some() {
+            AttemptEnd::LostLease
+        } else {
+            // The daemon died. Was it one of these?
+            let in_a_row = interrupted_before(engine, job).await?.saturating_add(1);
+            AttemptEnd::Interrupted { in_a_row, alone: lost.len() == 1 }
+        };
+        ends.push(transition(engine, job, end, now));
+    }
     let settlements = lost.iter().zip(&ends).map(|(job, end)| settlement(job, end, now)).collect();
     let settled = engine.store.settle(settlements).await?;
     for ((job, end), _) in lost.iter().zip(&ends).zip(&settled).filter(|(_, done)| **done) {
@@ -88,13 +101,27 @@ async fn reclaim(engine: &Engine, before: Option<Timestamp>) -> StoreResult<usiz
     Ok(settled.into_iter().filter(|done| *done).count())
 }
 
-fn transition(engine: &Engine, job: &RunningJob, now: Timestamp) -> Transition {
+/// How often in a row it lost its lease before: each claim just before this one. A claim that ended
+/// in a snooze left nothing behind, which ends the row too.
+async fn interrupted_before(engine: &Engine, job: &RunningJob) -> StoreResult<u32> {
+    let attempts = engine.store.attempts(job.seq).await?;
+    let in_a_row = attempts.iter().rev().zip(1..).take_while(|(one, back)| {
+        one.outcome == LOST && one.generation.0 == job.generation.0 - back
+    });
+    Ok(u32::try_from(in_a_row.count()).unwrap_or(u32::MAX))
+}
+
+fn transition(engine: &Engine, job: &RunningJob, lost: AttemptEnd, now: Timestamp) -> Transition {
     let is_renewal = engine.catalog().is_renewal(job.kind);
     let counters = JobCounters {
         errors: job.errors,
         max_errors: (!is_renewal).then_some(job.max_errors),
         last_code: None,
-        deadline: engine.deadline((job.queue, job.kind), job.created_at, job.deadline),
+        deadline: engine.deadline_of(engine.deadline(
+            (job.queue, job.kind),
+            job.created_at,
+            job.deadline,
+        )),
         follow: false,
     };
     let end = if job.intent {
@@ -103,7 +130,7 @@ fn transition(engine: &Engine, job: &RunningJob, now: Timestamp) -> Transition {
     } else if job.cancel {
         AttemptEnd::Cancelled
     } else {
-        AttemptEnd::LostLease
+        lost
     };
     settle::settle(now, &counters, end, &engine.settings.backoff, engine.chance())
 }
@@ -139,7 +166,7 @@ fn settlement(job: &RunningJob, end: &Transition, now: Timestamp) -> Settlement 
         result: None,
         history: Some(NewAttempt {
             started_at: job.started_at,
-            outcome: "lost_lease",
+            outcome: LOST,
             code: Some(code),
             message: None,
         }),
@@ -174,7 +201,7 @@ fn tell(engine: &Engine, job: &RunningJob, end: &Transition) {
             account: account.as_deref(),
             attempt: Some(job.attempt + i64::from(end.attempt_delta)),
             generation: Some(job.generation),
-            outcome: Some("lost_lease"),
+            outcome: Some(LOST),
             next_run_at: end.run_at,
             error_code: code.as_deref(),
             detail: detail.as_deref(),

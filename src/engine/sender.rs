@@ -322,7 +322,7 @@ impl Sender<'_> {
         let (engine, account) = (self.engine, self.account);
         let class = class_of(self.job.priority);
         let sending = engine.outbound.send(&account.base_url, rendered, ask.manner, || {
-            engine.spend_one(&account.budget, class).boxed()
+            engine.spend_one(&account.budget, class).map(|spent| spent.unwrap_or(false)).boxed()
         });
         // An answer that is there is worth more than having stopped.
         let sent = tokio::select! {
@@ -339,6 +339,9 @@ impl Sender<'_> {
         let (ended, outcome) = match sent {
             Ok(answer) => {
                 let times = (sent_at, engine.clock.wall());
+                if let Some(told) = answer::date(&answer, times.1) {
+                    engine.hear_date(&account.name, told);
+                }
                 let (facts, answered) = answer::judge(ask, answer, vars, times);
                 (Ended::Answered(facts), Ok(answered))
             }
@@ -390,7 +393,7 @@ impl Sender<'_> {
         if self.permit.take().is_some_and(|one| engine.clock.now().boot_ms < one.until_ms) {
             return Ok(());
         }
-        while !engine.spend_one(budget, class).await {
+        while !self.spend(class).await? {
             let now = engine.clock.wall();
             let wait = engine.budgets.next_free(budget, class).map_or(SHORT, |at| at.since(now));
             if wait > PERMIT_WAIT || engine.is_draining() {
@@ -403,6 +406,11 @@ impl Sender<'_> {
             }
         }
         Ok(())
+    }
+
+    async fn spend(&self, class: Class) -> Result<bool, Stopped> {
+        let spent = self.engine.spend_one(&self.account.budget, class).await;
+        spent.map_err(|error| Stopped::Store(error.to_string()))
     }
 
     fn is_out(&self) -> bool {
@@ -441,15 +449,22 @@ impl Sender<'_> {
 }
 
 impl Engine {
-    /// Takes one permit, durably; `false` where none is left or it could not be stored.
-    pub(super) async fn spend_one(&self, budget: &str, class: Class) -> bool {
+    /// Takes one permit, durably; `false` where none is left. While the store takes nothing, a
+    /// renewal's is counted in memory until it does: a credential must not lapse for that.
+    pub(super) async fn spend_one(&self, budget: &str, class: Class) -> StoreResult<bool> {
         if self.budgets.allowance(budget, class) == 0 {
-            return false;
+            return Ok(false);
         }
-        match self.budgets.take(budget, 1) {
-            None => false,
-            Some((_, rows)) if rows.is_empty() => true,
-            Some((_, rows)) => self.store.save_buckets(rows).await.is_ok(),
+        let Some((taken, rows)) = self.budgets.take(budget, 1) else { return Ok(false) };
+        if rows.is_empty() {
+            return Ok(true);
         }
+        let Err(error) = self.store.save_buckets(rows).await else { return Ok(true) };
+        // Also marks its bucket as not yet stored.
+        self.budgets.give_back(budget, taken, 1);
+        if class != Class::Renewal || self.store_trouble().is_none() {
+            return Err(error);
+        }
+        Ok(self.budgets.take_unsaved(budget))
     }
 }

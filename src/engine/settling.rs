@@ -150,11 +150,11 @@ impl Settling<'_> {
             errors: self.job.errors,
             max_errors: (!self.is_renewal()).then_some(self.job.max_errors),
             last_code: self.job.last_code.as_ref().and_then(|code| code.parse().ok()),
-            deadline: self.engine.deadline(
+            deadline: self.engine.deadline_of(self.engine.deadline(
                 (self.job.queue, self.job.kind),
                 self.job.created_at,
                 self.job.deadline,
-            ),
+            )),
             follow,
         };
         let end = match end {

@@ -1,18 +1,21 @@
 //! Steps of the wall clock, noticed by the clock that never steps.
 //!
 //! A life that a provider told as a duration goes on as before, whatever the wall clock says; one
-//! that it told as a time is compared with the clock as it is now. A suspend is no step: both
+//! that it told as a time is compared with the clock as it is now. Jobs that the daemon itself put
+//! off (polls, retries) keep their distance, so that a step makes neither a flood of polls nor a
+//! silence of years; what a client asked for at a time stays there. A suspend is no step: both
 //! clocks go on meanwhile, and due times are compared anew at least every ten seconds.
 
 use std::collections::BTreeMap;
 
-use super::Engine;
+use super::{Engine, time::CLOCK};
 use crate::{
     clock::Now,
     credentials::cell::Cell,
-    policy::rotation::promise::earlier,
-    store::{QueueId, StoreResult},
+    policy::{doubt::Kept, rotation::promise::earlier},
+    store::{ClockStep, QueueId, StoreResult},
     telemetry::events::{Event, Name, emit},
+    types::Timestamp,
 };
 
 /// Less than this is adjusted, not stepped.
@@ -22,6 +25,10 @@ const SMALLEST_MS: i64 = 2_000;
 #[derive(Debug)]
 pub struct Steps {
     offset_ms: i64,
+    /// By how much the times of jobs and gates are still to be moved.
+    times_by: i64,
+    /// Of which the time was in doubt, by the wall clock of then.
+    doubtful: Option<(Timestamp, Timestamp)>,
     owed: BTreeMap<(QueueId, String), Owed>,
 }
 
@@ -37,7 +44,20 @@ struct Owed {
 impl Steps {
     #[must_use]
     pub fn since(now: Now) -> Self {
-        Self { offset_ms: offset(now), owed: BTreeMap::new() }
+        Self { offset_ms: offset(now), times_by: 0, doubtful: None, owed: BTreeMap::new() }
+    }
+
+    /// Goes on with what was kept: a step that nobody saw is followed at the first look. After
+    /// another boot that is one back, at least as far as the time that was seen last; one ahead
+    /// cannot be told from a machine that was off.
+    #[must_use]
+    pub fn resumed(kept: &Kept, boot: &str, now: Now) -> Self {
+        let expected = kept.expected(boot, now);
+        if kept.is_of(boot) || now.wall < expected {
+            let offset_ms = offset(Now { wall: expected, ..now });
+            return Self { offset_ms, ..Self::since(now) };
+        }
+        Self::since(now)
     }
 
     /// By how much the wall clock was stepped since it was last looked at, if it was.
@@ -68,11 +88,45 @@ impl Engine {
     /// Moves what was counted by the wall clock, and the renewals with it, if it was stepped. What
     /// the store does not take now is done the next time; the others do not wait for it.
     pub async fn follow_clock(&self, steps: &mut Steps) -> StoreResult<()> {
-        if let Some(by_ms) = steps.look(self.clock.now()) {
-            let detail = format!("the wall clock was stepped by {by_ms} ms; renewals follow it");
+        self.follow_clock_at(steps, self.clock.now()).await
+    }
+
+    pub(super) async fn follow_clock_at(&self, steps: &mut Steps, now: Now) -> StoreResult<()> {
+        if let Some(by_ms) = steps.look(now) {
+            let detail =
+                format!("the wall clock was stepped by {by_ms} ms; what is due follows it");
             emit(Name::ClockStepped, &Event { detail: Some(&detail), ..Event::default() });
             steps.owe(self.credentials.all().iter().map(|cell| &**cell), by_ms);
+            self.gates.step(by_ms);
+            steps.times_by = steps.times_by.saturating_add(by_ms);
+            if let Some(since) = self.time.look(now) {
+                steps.doubtful = Some((since, Timestamp(now.wall.0.saturating_sub(by_ms))));
+            }
         }
+        let times = self.step_times(steps, now).await;
+        times.and(self.step_credentials(steps).await)
+    }
+
+    /// Times of jobs and gates, all at once and together with the time that they were moved to.
+    async fn step_times(&self, steps: &mut Steps, now: Now) -> StoreResult<()> {
+        if steps.times_by == 0 {
+            return Ok(());
+        }
+        let step = ClockStep {
+            by_ms: steps.times_by,
+            now: now.wall,
+            made_in_doubt: steps.doubtful,
+            kept: (CLOCK.to_owned(), self.time.kept(now)),
+        };
+        self.store.step_times(step).await?;
+        (steps.times_by, steps.doubtful) = (0, None);
+        for queue in self.store.ready_queues().await? {
+            self.wake.ready(queue);
+        }
+        Ok(())
+    }
+
+    async fn step_credentials(&self, steps: &mut Steps) -> StoreResult<()> {
         let mut trouble = Ok(());
         let owing: Vec<(QueueId, String)> = steps.owed.keys().cloned().collect();
         for key in owing {

@@ -20,6 +20,9 @@ impl Engine {
         actor: ActorId,
         who: &str,
     ) -> Result<Vec<Result<Submitted, Refusal>>, StoreError> {
+        if let Some(refusal) = self.store_trouble().and_then(|trouble| trouble.refusal()) {
+            return Err(refusal);
+        }
         let (catalog, now) = (self.catalog(), self.clock.wall());
         let mut outcomes: Vec<Option<Result<Submitted, Refusal>>> = vec![];
         let mut prepared = vec![];
@@ -44,11 +47,7 @@ impl Engine {
                 NewJob { args, ..one.row.clone() }
             })
             .collect();
-        let stored = self.store.enqueue(rows).await;
-        if let Err(error) = &stored {
-            self.store_works(Some(error.to_string()));
-        }
-        let stored = stored?;
+        let stored = self.store.enqueue(rows).await?;
         for ((at, one), stored) in prepared.into_iter().zip(stored) {
             outcomes[at] = Some(self.submitted(one, stored, who).await?);
         }

@@ -76,6 +76,8 @@ impl Engine {
             match self.wake_renewal(cell.queue, &cell.name).await {
                 Ok(true) => {}
                 Ok(false) => return Err(gone("its renewal job is missing".to_owned())),
+                // Then it is renewed without its job.
+                Err(_) if cell.is_urgent(now) || self.lifeline.is_busy(cell) => {}
                 Err(error) => return Err(gone(error.to_string())),
             }
             // Woken again now and then: a renewal that was just ending may have missed the call.

@@ -83,6 +83,13 @@ impl Breaker {
         };
     }
 
+    /// The wall clock was stepped.
+    pub fn step(&mut self, by_ms: i64) {
+        if let Self::Open { until: at, .. } | Self::HalfOpen { probe_sent: at, .. } = self {
+            *at = Timestamp(at.0.saturating_add(by_ms));
+        }
+    }
+
     /// As it is after a restart: its probe is gone, and a clock that was stepped back does not keep
     /// it open for longer than it ever is.
     #[must_use]
@@ -189,6 +196,20 @@ mod tests {
         breaker.record(at(11), job(1), Health::Up);
         assert_eq!(breaker, Breaker::default());
         assert_eq!(breaker.admit(at(11)), Admission::Go);
+    }
+
+    #[test]
+    fn a_step_of_the_clock_changes_no_wait() {
+        for by in [-3_600_000 * 24 * 365, 3_600_000 * 24 * 365] {
+            let stepped = |ms: i64| Timestamp(ms + by);
+            let mut breaker = after(&[(1, Health::Unreachable); 5]);
+            breaker.step(by);
+            assert!(matches!(breaker.admit(stepped(9_999)), Admission::Wait { .. }));
+            assert_eq!(breaker.admit(stepped(10_000)), Admission::Probe);
+            breaker.step(-by);
+            assert!(matches!(breaker.admit(at(129)), Admission::Wait { .. }));
+            assert_eq!(breaker.admit(at(130)), Admission::Probe);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod budget;
 pub mod cadence;
 pub mod classify;
 pub mod codes;
+pub mod doubt;
 pub mod expiring;
 pub mod gate;
 pub mod gated;

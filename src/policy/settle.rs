@@ -17,6 +17,12 @@ pub const MAX_ERRORS_FOLLOW: u32 = 500;
 /// Errors in a row after which [`Retry::Few`] gives up.
 pub const FEW: u32 = 3;
 
+/// A job that ran so often in a row when the daemon died is taken for the cause: alone,
+pub const INTERRUPTED_ALONE: u32 = 20;
+
+/// or among others, where it may be any of them. Waits between grow, so this takes days.
+pub const INTERRUPTED: u32 = 100;
+
 /// What the store knows of a running job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JobCounters {
@@ -71,8 +77,13 @@ pub enum AttemptEnd {
     Cancelled,
     /// Given back at shutdown, nothing having been sent.
     Released,
-    /// Its lease ran out: the process died or hung.
+    /// Its lease ran out in a process that lives: the attempt hung.
     LostLease,
+    /// The daemon died while it ran, for the `in_a_row`th time; `alone`: while nothing else ran.
+    Interrupted {
+        in_a_row: u32,
+        alone: bool,
+    },
 }
 
 /// What the store writes, if the job is still running under the same generation.
@@ -185,10 +196,33 @@ pub fn settle(
             let at = if job.errors == 0 { now } else { retry_at(errors) };
             in_time(now, job, Transition::retried(at, errors, code))
         }
+        AttemptEnd::Interrupted { in_a_row, alone } => {
+            interrupted(now, job, (in_a_row, alone), retry_at)
+        }
     }
 }
 
 const COUNTED: Retry = Retry::Yes { counts_error: true };
+
+/// Whoever kills the daemon is no error of the job's: it keeps all its own.
+fn interrupted(
+    now: Timestamp,
+    job: &JobCounters,
+    (in_a_row, alone): (u32, bool),
+    retry_at: impl Fn(u32) -> Timestamp,
+) -> Transition {
+    let most = if alone { INTERRUPTED_ALONE } else { INTERRUPTED };
+    if job.max_errors.is_some() && in_a_row >= most {
+        return Transition::dead(job.errors, Code::LostLease);
+    }
+    let at = match (in_a_row, job.max_errors) {
+        (0..=1, _) => now,
+        // A renewal is waited for.
+        (_, None) => retry_at(in_a_row.min(3)),
+        (_, Some(_)) => retry_at(in_a_row),
+    };
+    in_time(now, job, Transition::retried(at, job.errors, Code::LostLease))
+}
 
 fn counts(retry: Retry) -> bool {
     !matches!(retry, Retry::Yes { counts_error: false })

@@ -46,7 +46,8 @@ pub enum Step {
 pub fn next(facts: &Facts, now: Timestamp) -> Step {
     let held_back = |generation: i64| {
         let failed = facts.failed.filter(|failed| failed.generation == generation);
-        failed.map(|failed| failed.retry_at).filter(|at| now < *at)
+        // A wait that is longer was counted by a clock that was put back.
+        failed.map(|failed| failed.retry_at).filter(|at| now < *at && at.since(now) <= LONGEST)
     };
     let expiry = facts.expires_at.filter(|_| facts.remove_on_expiry && !facts.removed);
     if let Some(generation) = facts.usable {
@@ -139,5 +140,12 @@ mod tests {
         let waits: Vec<u64> = (1..=8).map(|n| wait(n).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(wait(u32::MAX), LONGEST);
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_holds_nothing_up() {
+        let failed = Some(Failed { generation: 3, retry_at: at(365 * 86_400) });
+        let facts = Facts { in_file: None, failed, ..fresh() };
+        assert_eq!(next(&facts, NOW), Step::HandOver(3));
     }
 }

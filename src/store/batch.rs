@@ -7,13 +7,16 @@
 
 mod gather;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use self::gather::{Gathering, Seen, answer};
-use super::{BucketRow, Claim, Claimed, Enqueued, NewJob, Settlement, StoreError, StoreResult};
+use super::{
+    BucketRow, Claim, Claimed, Enqueued, NewJob, Settlement, StoreError, StoreResult,
+    health::Health,
+};
 
 /// The most jobs that one transaction takes in, so that no caller waits for a giant.
 const MOST_ROWS: usize = 2_000;
@@ -49,6 +52,9 @@ pub trait Flush: Send + 'static {
 
     /// All of it durable, or an error and none of it.
     async fn flush(&mut self, batch: &mut Batch<Self::Custom>) -> StoreResult<Flushed<Self::Row>>;
+    /// There is no room: brings what the log of changes has into the file, so that the log's room
+    /// can be used again. Whether that worked.
+    async fn make_room(&mut self) -> bool;
     /// Shortens the log of changes; `false` where that cannot be done now.
     async fn truncate_log(&mut self) -> StoreResult<bool>;
     async fn close(&mut self);
@@ -75,9 +81,9 @@ pub struct Writer<F: Flush> {
 
 impl<F: Flush> Writer<F> {
     /// Starts the writing task.
-    pub fn start(flush: F) -> Self {
+    pub fn start(flush: F, health: Arc<Health>) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(write_all(flush, inbox));
+        tokio::spawn(write_all(flush, inbox, health));
         Self { requests }
     }
 
@@ -171,6 +177,7 @@ fn without_repeated_jobs(settlements: Vec<Settlement>) -> Vec<Vec<Settlement>> {
 async fn write_all<F: Flush>(
     mut flush: F,
     mut inbox: mpsc::UnboundedReceiver<Request<F::Custom, F::Row>>,
+    health: Arc<Health>,
 ) {
     let mut held = None;
     loop {
@@ -189,11 +196,11 @@ async fn write_all<F: Flush>(
         }
         let closed = gathering.close.take();
         let truncate = std::mem::take(&mut gathering.truncate);
-        match flush.flush(&mut gathering.batch).await {
+        match write(&mut flush, &mut gathering.batch, &health).await {
             // One bad request must not be the end of its neighbours': each is tried alone.
             Err(StoreError::Unexpected(_) | StoreError::Stale) if gathering.requests() > 1 => {
                 for mut alone in gathering.apart() {
-                    let flushed = flush.flush(&mut alone.batch).await;
+                    let flushed = write(&mut flush, &mut alone.batch, &health).await;
                     answer(alone.waiting, flushed);
                 }
             }
@@ -212,4 +219,20 @@ async fn write_all<F: Flush>(
         }
     }
     flush.close().await;
+}
+
+/// One transaction. Where there is no room for it, it is tried once more in that of the log.
+async fn write<F: Flush>(
+    flush: &mut F,
+    batch: &mut Batch<F::Custom>,
+    health: &Health,
+) -> StoreResult<Flushed<F::Row>> {
+    let mut flushed = flush.flush(batch).await;
+    if matches!(flushed, Err(StoreError::Full)) && flush.make_room().await {
+        flushed = flush.flush(batch).await;
+    }
+    if let Err(error) = &flushed {
+        health.note(error);
+    }
+    flushed
 }

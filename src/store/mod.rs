@@ -9,6 +9,7 @@
 //! generation is no longer the running one changes nothing and says so.
 
 pub mod batch;
+pub mod health;
 mod model;
 mod sealed;
 pub mod sqlite;
@@ -181,6 +182,13 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// From now on nothing that begins with these bytes is stored: [`StoreError::Stale`]. What was
     /// on its way is stored when this returns.
     async fn refuse(&self, begin: &[u8]) -> StoreResult<()>;
+
+    /// Moves what was counted by the wall clock when that is stepped. All at once.
+    async fn step_times(&self, step: ClockStep) -> StoreResult<()>;
+    /// How it does: told by its writer.
+    fn health(&self) -> &health::Health;
+    /// Writes and removes as much as many small changes need; whether that worked.
+    async fn probe(&self) -> StoreResult<()>;
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>>;
     async fn set_meta(&self, name: &str, value: Vec<u8>) -> StoreResult<()>;

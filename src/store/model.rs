@@ -494,3 +494,15 @@ pub struct StoreInfo {
     pub journal_mode: String,
     pub synchronous: String,
 }
+
+/// A step of the wall clock, and what is moved with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockStep {
+    pub by_ms: i64,
+    /// As it is after the step.
+    pub now: Timestamp,
+    /// Jobs that were made between these have times that were counted from a wrong one.
+    pub made_in_doubt: Option<(Timestamp, Timestamp)>,
+    /// Name and value of the fact that makes it done.
+    pub kept: (String, Vec<u8>),
+}

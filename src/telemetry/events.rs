@@ -40,6 +40,8 @@ names! {
     DaemonDraining = "daemon.draining", INFO;
     DaemonStopped = "daemon.stopped", INFO;
     ClockStepped = "daemon.clock_stepped", WARN;
+    ClockDoubtful = "daemon.clock_doubtful", WARN;
+    ClockConfirmed = "daemon.clock_confirmed", INFO;
     JobEnqueued = "job.enqueued", INFO;
     JobAttemptStarted = "job.attempt_started", DEBUG;
     /// A poll that found nothing new: too many to be told by default.

@@ -142,7 +142,8 @@ async fn fresh_tokens_that_are_refused_reach_the_guard_and_survive_restarts() {
     daemon.wait_for("credential.locked_out");
     let things = server.asked("/thing");
     assert!(things <= 8, "{things} requests with tokens that are refused");
-    assert_eq!(site.job(&id)["state"], "queued");
+    // The log is ahead of the job's own end.
+    until("the job to wait", || site.job(&id)["state"] == "queued").await;
     server.set(|acme| acme.distrusts = false);
     site.ok(&["credentials", "renew", "a/access_token"]);
     site.ok(&["jobs", "retry", &id]);

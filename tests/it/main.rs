@@ -10,6 +10,7 @@ mod crash;
 mod demo;
 mod doubt;
 mod engine;
+mod faults;
 mod hostile;
 mod logins;
 mod oauth;

@@ -82,7 +82,7 @@ async fn publish(setup: &Setup, value: &str, life: Duration, overlap: Duration) 
     let made = |rotation: &mut Rotation| rotation.candidate = Some(candidate);
     cell.rotate(store, vault, sent_at, made).await.unwrap();
     let renew_at = Life { sent_at, expires_at }.renew_at(0.0);
-    let plan = Plan { renew_at, overlap, revocable: true, place: [0; 16] };
+    let plan = Plan { sure: sent_at, renew_at, overlap, revocable: true, place: [0; 16] };
     cell.publish(store, vault, &setup.engine.clock, plan).await.unwrap().unwrap()
 }
 

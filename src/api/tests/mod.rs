@@ -4,6 +4,7 @@ mod access;
 mod acting;
 mod bad;
 mod batch;
+mod clock;
 mod credentials;
 mod fuzz;
 mod jobs;

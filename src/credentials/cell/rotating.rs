@@ -16,7 +16,7 @@ use crate::{
         codes::Code,
         renewal::Life,
         rotation::{
-            Facts,
+            Facts, Retired as Facing,
             promise::{self, Promise, earlier},
             reconcile::Mark,
         },
@@ -28,6 +28,8 @@ use crate::{
 /// With what a candidate is published.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
+    /// The time, as far as it is sure: what was over by then is forgotten.
+    pub sure: Timestamp,
     pub renew_at: Timestamp,
     pub overlap: Duration,
     /// Old values can be revoked; else they are left to expire.
@@ -80,9 +82,10 @@ impl State {
 }
 
 impl Cell {
-    /// What the next step is decided by.
+    /// What the next step is decided by. While the clock is in `doubt` nothing is revoked by it, but
+    /// what a person withdrew.
     #[must_use]
-    pub fn facts(&self, now: Timestamp, can_list: bool) -> Facts {
+    pub fn facts(&self, now: Timestamp, can_list: bool, doubt: bool) -> Facts {
         let state = self.state();
         let rotation = &state.rotation;
         let life = state.life().map(Life::usable_until);
@@ -92,7 +95,14 @@ impl Cell {
             retry_at: state.retry_at.filter(|at| now < *at && !state.waits_for_another()),
             in_doubt_since: rotation.intent.as_ref().map(|intent| intent.last_sent),
             candidate: rotation.candidate.as_ref().map(Candidate::facts),
-            retired: rotation.retired.iter().map(Retired::facts).collect(),
+            retired: rotation
+                .retired
+                .iter()
+                .map(|one| match one.facts() {
+                    facts if doubt && !one.withdrawn => Facing { revoke_at: None, ..facts },
+                    facts => facts,
+                })
+                .collect(),
             can_list,
         }
     }
@@ -146,18 +156,19 @@ impl Cell {
         marks
     }
 
-    /// One step: changes what is kept of the rotation, durably.
+    /// One step: changes what is kept of the rotation, durably. What was over by a time that is
+    /// `sure` is forgotten.
     pub async fn rotate(
         &self,
         store: &dyn Store,
         vault: &Vault,
-        now: Timestamp,
+        sure: Timestamp,
         change: impl FnOnce(&mut Rotation) + Send,
     ) -> StoreResult<()> {
         let _changing = self.changing.lock().await;
         let mut rotation = self.rotation();
         change(&mut rotation);
-        rotation.prune(now);
+        rotation.prune(sure);
         let mut row = self.row();
         let (value, refresh_token) = self.secrets();
         let kept = (value.as_ref(), refresh_token.as_ref(), self.state().origin);
@@ -183,7 +194,7 @@ impl Cell {
         let _changing = self.changing.lock().await;
         let mut rotation = self.rotation();
         let Some(candidate) = rotation.candidate.take() else { return Ok(None) };
-        let (now, revoke_at) = self.retire(clock);
+        let revoke_at = self.retire(clock);
         let mut row = self.row();
         let (old, refresh_token) = self.secrets();
         // A provider that answers with the value that it gave before has not made another.
@@ -192,7 +203,7 @@ impl Cell {
         let revoke_at = revoke_at.filter(|_| plan.revocable && !rotation.unsure && old.is_some());
         rotation.retired.retain(|one| !same(&one.value));
         rotation.retired.extend(old.map(|value| retired(value, &row, revoke_at)));
-        rotation.prune(now);
+        rotation.prune(plan.sure);
         rotation.set_overlap(plan.overlap);
         rotation.unsure = candidate.unsure;
         plan.apply(&mut row, &candidate);
@@ -216,12 +227,12 @@ impl Cell {
 
     /// From this very moment on nobody is promised more than the overlap from now: the time is read
     /// while nobody is handed a value.
-    fn retire(&self, clock: &Clock) -> (Timestamp, Option<Timestamp>) {
+    fn retire(&self, clock: &Clock) -> Option<Timestamp> {
         let mut state = self.state();
         let now = clock.wall();
         let revoke_at = state.promise().and_then(|promise| promise.revoke_at(now));
         state.retiring = revoke_at;
-        (now, revoke_at)
+        revoke_at
     }
 
     /// A person's word: what is in hand, and all that is out of use but still valid, is to be

@@ -42,6 +42,9 @@ const DOUBT: Duration = Duration::from_secs(3);
 /// was stored.
 const WAITING: Duration = Duration::from_secs(1);
 
+/// What a value must live at least for its successor to wait for the store.
+const LAST_MINUTE: Duration = Duration::from_mins(1);
+
 /// One renewal of one credential.
 #[derive(Debug)]
 pub struct Renewal<'a> {
@@ -71,6 +74,9 @@ impl Trouble {
 
 impl Renewal<'_> {
     pub async fn attempt(&mut self) -> Outcome {
+        let Some(_turn) = self.sender.engine.lifeline.enter(self.cell) else {
+            return waits("it is being renewed".to_owned(), self.sender.engine.clock.wall());
+        };
         if let Some(at) = still_fresh(self.cell, self.sender.engine.clock.wall()) {
             return Outcome::of(AttemptEnd::Snooze { at });
         }
@@ -117,7 +123,8 @@ impl Renewal<'_> {
         obtained.renew_at = Some(renew_at);
         obtained.origin.place = Some(engine.place_of(self.account));
         // What came may not come again: however long the store takes, it is kept.
-        let generation = self.put(obtained).await?;
+        let (generation, stored) = self.put(obtained).await?;
+        let detail = "in use although the database does not take it yet: it is kept in memory";
         emit(
             Name::CredentialObtained,
             &Event {
@@ -125,24 +132,46 @@ impl Renewal<'_> {
                 credential: Some(&self.cell.name),
                 generation: Some(crate::types::Generation(generation)),
                 next_run_at: Some(renew_at),
+                detail: (!stored).then_some(detail),
                 ..Event::default()
             },
         );
         engine.handed_over(self.cell);
         // Whoever waited for it may go on.
         engine.wake.ready(self.account.queue);
-        engine.wake_dependents(self.account, &self.cell.name).await?;
+        if stored {
+            engine.wake_dependents(self.account, &self.cell.name).await?;
+        }
         Ok(Outcome::of(AttemptEnd::Snooze { at: renew_at }))
     }
 
-    async fn put(&self, obtained: Obtained) -> Result<i64, StoreError> {
+    /// Puts a value into use once it is stored; where the store does not take it, when the one
+    /// before is of no more use. Its generation, and whether it is stored.
+    async fn put(&self, obtained: Obtained) -> Result<(i64, bool), StoreError> {
         let engine = self.sender.engine;
         loop {
-            match self.cell.put(&*engine.store, &engine.vault, obtained.clone()).await {
-                Ok(generation) => return Ok(generation),
-                Err(error) => engine.wait_for_store(error).await?,
+            let put = self.cell.put(&*engine.store, &engine.vault, obtained.clone()).await;
+            let error = match put {
+                Ok(generation) => return Ok((generation, true)),
+                Err(error) => error,
+            };
+            let passing = matches!(
+                error,
+                StoreError::Unavailable(_) | StoreError::Full | StoreError::Corrupt(_)
+            );
+            if passing && self.cannot_wait(&obtained) {
+                return Ok((self.cell.hold(&engine.vault, obtained).await, false));
             }
+            engine.wait_for_store(error).await?;
         }
+    }
+
+    /// A value that can be had again may be lost in a crash. One that came with a refresh token may
+    /// not: the provider may have taken the token before it out of use, so that the new one should be
+    /// durable first, and is used only once there is nothing else.
+    fn cannot_wait(&self, obtained: &Obtained) -> bool {
+        let again = obtained.refresh_token.is_none();
+        again || self.cell.held(self.sender.engine.clock.wall(), LAST_MINUTE).is_none()
     }
 
     async fn keep_refresh_token(&self, token: SecretString) -> Result<(), StoreError> {

@@ -64,7 +64,10 @@ impl Revoking<'_> {
     pub async fn all_due(&self, sender: &mut Sender<'_>) -> Result<(), Outcome> {
         loop {
             let now = sender.engine.clock.wall();
-            let Step::Revoke(index) = rotation::next(now, &self.cell.facts(now, false)) else {
+            let Step::Revoke(index) = rotation::next(
+                now,
+                &self.cell.facts(now, false, sender.engine.clock_is_doubtful()),
+            ) else {
                 return Ok(());
             };
             match self.one(sender, index).await {
@@ -128,13 +131,12 @@ impl Revoking<'_> {
         generation: i64,
         (tries, at): (u32, Timestamp),
     ) -> Result<(), Halt> {
-        let now = engine.clock.wall();
         let again = move |rotation: &mut Rotation| {
             for one in rotation.retired.iter_mut().filter(|one| one.generation == generation) {
                 (one.tries, one.retry_at) = (tries, Some(at));
             }
         };
-        Ok(self.cell.rotate(&*engine.store, &engine.vault, now, again).await?)
+        Ok(self.cell.rotate(&*engine.store, &engine.vault, engine.sure_time(), again).await?)
     }
 
     async fn gone(&self, sender: &Sender<'_>, retired: &Retired) -> Result<(), Halt> {
@@ -143,7 +145,7 @@ impl Revoking<'_> {
         let forget = move |rotation: &mut Rotation| {
             rotation.retired.retain(|one| one.generation != generation);
         };
-        self.cell.rotate(&*engine.store, &engine.vault, engine.clock.wall(), forget).await?;
+        self.cell.rotate(&*engine.store, &engine.vault, engine.sure_time(), forget).await?;
         emit(
             Name::CredentialRevoked,
             &Event {

@@ -52,7 +52,10 @@ impl<'a> Rotating<'a> {
                 return Outcome::of(AttemptEnd::Released);
             }
             let now = engine.clock.wall();
-            let step = rotation::next(now, &self.cell.facts(now, self.rotate.list.is_some()));
+            let step = rotation::next(
+                now,
+                &self.cell.facts(now, self.rotate.list.is_some(), engine.clock_is_doubtful()),
+            );
             if let Step::Wait(at) = step {
                 return last.map_or_else(
                     || Outcome::of(AttemptEnd::Snooze { at }),
@@ -145,6 +148,7 @@ impl<'a> Rotating<'a> {
             .life()
             .map_or_else(|| now.plus(UNKNOWN_LIFE), |life| life.renew_at(engine.chance()));
         let plan = Plan {
+            sure: engine.sure_time(),
             renew_at,
             overlap: self.account.overlap.unwrap_or(self.rotate.overlap),
             revocable: self.rotate.revoke.is_some(),
@@ -186,7 +190,10 @@ impl<'a> Rotating<'a> {
         change: impl FnOnce(&mut Rotation) + Send,
     ) -> Result<(), Halt> {
         let engine = self.sender.engine;
-        Ok(self.cell.rotate(&*engine.store, &engine.vault, now, change).await?)
+        Ok(self
+            .cell
+            .rotate(&*engine.store, &engine.vault, now.min(engine.sure_time()), change)
+            .await?)
     }
 
     async fn send(&mut self, ask: Ask<'_>) -> Result<Answered, Stopped> {

@@ -32,9 +32,11 @@ pub(super) async fn round(engine: &Engine, hand: &Hand) -> Option<Timestamp> {
     let sink = hand.sink();
     let cell = engine.credentials.cell(hand.queue, &sink.credential)?;
     loop {
-        let now = engine.clock.wall();
+        // A step is followed before it is taken for an expiry.
+        let now = engine.mind_clock().await.map_or_else(|_| engine.clock.wall(), |now| now.wall);
         let held = cell.held(now, std::time::Duration::ZERO);
-        let facts = facts(hand, &cell, held.as_ref(), now);
+        let mut facts = facts(hand, &cell, held.as_ref(), now);
+        facts.remove_on_expiry &= !engine.clock_is_doubtful();
         let (done, of) = match (sink::next(&facts, now), &held) {
             (Step::HandOver(generation), Some(held)) => {
                 (hand_over(engine, hand, held).await, generation)

@@ -67,6 +67,27 @@ fn ends() {
 }
 
 #[test]
+fn a_storm_of_restarts_is_no_error_of_any_job() {
+    let interrupted = |in_a_row, alone| AttemptEnd::Interrupted { in_a_row, alone };
+    let again = |at, errors| Transition::retried(at, errors, Code::LostLease);
+    // One that may fail once only is not dead for it.
+    let frail = JobCounters { max_errors: Some(1), ..job(0) };
+    let renewal = JobCounters { max_errors: None, ..job(2) };
+    let table = [
+        (frail, interrupted(1, true), again(NOW, 0)),
+        (frail, interrupted(2, true), again(in_secs(10), 0)),
+        (job(3), interrupted(19, true), again(in_secs(3600), 3)),
+        (job(3), interrupted(20, true), Transition::dead(3, Code::LostLease)),
+        (job(3), interrupted(99, false), again(in_secs(3600), 3)),
+        (job(3), interrupted(100, false), Transition::dead(3, Code::LostLease)),
+        (renewal, interrupted(1_000, true), again(in_secs(20), 2)),
+    ];
+    for (job, end, expected) in table {
+        assert_eq!(settled(job, end), expected, "{end:?}");
+    }
+}
+
+#[test]
 fn what_each_end_costs() {
     let later = in_secs(9);
     // attempts, polls of a follow

@@ -171,6 +171,15 @@ impl Flush for Connection {
         })
     }
 
+    async fn make_room(&mut self) -> bool {
+        // Busy, frames in the log, frames that are in the file.
+        let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut self.sqlite).await;
+        row.is_ok_and(|row| {
+            let [logged, moved] = [1, 2].map(|at| sqlx::Row::get::<i64, _>(&row, at));
+            logged == moved
+        })
+    }
+
     async fn truncate_log(&mut self) -> StoreResult<bool> {
         let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .fetch_one(&mut self.sqlite)

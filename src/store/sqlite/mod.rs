@@ -11,7 +11,10 @@ mod sealed;
 mod secrets;
 mod sql;
 
-use std::{collections::HashMap, sync::Mutex};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -27,11 +30,11 @@ use self::{
 };
 use super::{
     ActorId, ArtifactRow, AttemptRow, BucketRow, CadenceRow, CancelOutcome, ChainRow, Claim,
-    Claimed, CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16, JobFilter, JobRow,
-    JobSeq, KindGateRow, KindId, LoginRow, NewJob, ObservationRow, PriceRow, QueueDepth, QueueId,
-    QueueRow, Requeue, Resealed, RunningJob, SealedAt, SealedColumn, SealedValue, SecretChangeRow,
-    Settlement, SinkRow, Store, StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult,
-    batch::Writer,
+    Claimed, ClockStep, CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16,
+    JobFilter, JobRow, JobSeq, KindGateRow, KindId, LoginRow, NewJob, ObservationRow, PriceRow,
+    QueueDepth, QueueId, QueueRow, Requeue, Resealed, RunningJob, SealedAt, SealedColumn,
+    SealedValue, SecretChangeRow, Settlement, SinkRow, Store, StoreError, StoreInfo, StoreResult,
+    StoredArtifact, StoredResult, batch::Writer, health::Health,
 };
 use crate::types::{Generation, JobId, JobState, Timestamp};
 
@@ -55,7 +58,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     names: Mutex<HashMap<(&'static str, String), i64>>,
     refused: Refused,
-    _lock: DatabaseLock,
+    health: Arc<Health>,
+    lock: DatabaseLock,
 }
 
 impl SqliteStore {
@@ -64,8 +68,9 @@ impl SqliteStore {
         readers: SqlitePool,
         lock: DatabaseLock,
         refused: Refused,
+        health: Arc<Health>,
     ) -> Self {
-        Self { writer, readers, names: Mutex::default(), refused, _lock: lock }
+        Self { writer, readers, names: Mutex::default(), refused, health, lock }
     }
 
     /// The number of an interned name; `insert` adds it, `select` finds it.
@@ -99,8 +104,23 @@ impl SqliteStore {
         sqlx::query_with(AssertSqlSafe(sql).into_sql_str(), args)
             .fetch_all(&self.readers)
             .await
-            .map_err(|trouble| from_sqlx(&trouble))
+            .map_err(|trouble| {
+                let error = from_sqlx(&trouble);
+                if matches!(error, StoreError::Corrupt(_)) {
+                    self.health.note(&error);
+                }
+                error
+            })
     }
+}
+
+/// A disk with less is full.
+const LEAST_ROOM: u64 = 1 << 20;
+
+/// The bytes that are left where a file is, as far as that is told.
+fn room(path: &std::path::Path) -> Option<u64> {
+    let disk = nix::sys::statvfs::statvfs(path).ok()?;
+    Some(disk.blocks_available().saturating_mul(disk.fragment_size()))
 }
 
 #[async_trait]
@@ -616,6 +636,34 @@ impl Store for SqliteStore {
     async fn refuse(&self, begin: &[u8]) -> StoreResult<()> {
         self.refused.add(begin);
         self.write(sql::BARRIER, vec![]).await.map(drop)
+    }
+
+    async fn step_times(&self, step: ClockStep) -> StoreResult<()> {
+        let (by, sql) = (Arg::Int(Some(step.by_ms)), sql::STEP_TIMES);
+        let (name, kept) = step.kept;
+        let rest =
+            vec![by.clone(), by.clone(), by.clone(), Arg::Text(Some(name)), Arg::Bytes(Some(kept))];
+        let Some((from, to)) = step.made_in_doubt else {
+            return self.write(sql, rest).await.map(drop);
+        };
+        let [now, from, to] = [step.now, from, to].map(|at| Arg::Int(Some(at.0)));
+        let args = [vec![by.clone(), now, by, from, to], rest].concat();
+        self.write(sql::STEP_ALL, args).await.map(drop)
+    }
+
+    fn health(&self) -> &Health {
+        &self.health
+    }
+
+    async fn probe(&self) -> StoreResult<()> {
+        let sql = sql::PROBE;
+        self.write(sql, vec![]).await?;
+        // It may have found its place in the log alone.
+        if room(self.lock.database()).is_some_and(|room| room < LEAST_ROOM) {
+            return Err(StoreError::Full);
+        }
+        self.health.probed();
+        Ok(())
     }
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>> {

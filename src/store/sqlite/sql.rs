@@ -200,6 +200,36 @@ pub(super) const ALL_CUT: &str = "
 pub(super) const BARRIER: &str = "
     SELECT 1;";
 
+/// 256 kB: room for hundreds of small changes, so that the end of a full disk is not told too
+/// soon.
+pub(super) const PROBE: &str = "
+    INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', randomblob(262144));
+    DELETE FROM meta WHERE name = 'probe';";
+
+/// Jobs that the daemon put off, leases and gates keep their distance from now.
+macro_rules! step_times {
+    () => {
+        "
+    UPDATE jobs SET run_at = run_at + ? WHERE state = 0 AND ready = 0 AND generation > 0;
+    UPDATE jobs SET lease_until = lease_until + ? WHERE state = 1;
+    UPDATE queues SET gate_until = gate_until + ? WHERE gate_until IS NOT NULL;
+    INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?);"
+    };
+}
+
+pub(super) const STEP_TIMES: &str = step_times!();
+
+/// The same, and jobs made by a wrong clock: their deadlines only ever move away, their first runs
+/// only nearer.
+pub(super) const STEP_ALL: &str = concat!(
+    "
+    UPDATE jobs SET deadline = deadline + max(?, 0),
+    run_at = CASE WHEN state = 0 AND ready = 0 AND generation = 0 AND run_at > ?
+             THEN run_at + min(?, 0) ELSE run_at END
+    WHERE state <= 1 AND created_at BETWEEN ? AND ?;",
+    step_times!()
+);
+
 pub(super) const META: &str = "
     SELECT value FROM meta WHERE name = ?";
 

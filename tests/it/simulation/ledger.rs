@@ -27,11 +27,24 @@ pub struct Entry {
     pub code: Option<String>,
     pub intent: bool,
     pub cancel: bool,
+    /// Steps of the wall clock since it was last compared: each may have moved it along.
+    pub steps: Vec<i64>,
     /// Since when it has been seen due and not held, on the clock that does not step.
     pub due_since: Option<i64>,
 }
 
 impl Entry {
+    /// Only what the daemon put off follows a step, and the store knows what that is.
+    fn follow_steps(&mut self, run_at: Timestamp) {
+        let mut reachable = vec![self.run_at.0];
+        for by in self.steps.drain(..) {
+            reachable.extend(reachable.clone().iter().map(|at| at + by));
+        }
+        if reachable.contains(&run_at.0) {
+            self.run_at = run_at;
+        }
+    }
+
     pub fn is_unknown(&self) -> bool {
         self.state == JobState::Dead && self.code.as_deref() == Some("outcome_unknown")
     }
@@ -92,6 +105,7 @@ impl Ledger {
             code: None,
             intent: false,
             cancel: false,
+            steps: vec![],
             due_since: None,
         });
     }
@@ -230,6 +244,7 @@ impl Ledger {
             self.by_seq.insert(row.seq, n);
             let (name, one) = (self.name(n), &mut self.jobs[n]);
             one.seq = Some(row.seq);
+            one.follow_steps(row.run_at);
             let have = (row.state, row.generation.0, row.attempt, row.polls, row.run_at);
             let want = (one.state, one.generation, one.attempt, one.polls, one.run_at);
             if have != want {

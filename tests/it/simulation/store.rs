@@ -9,17 +9,20 @@ use attendant::{
     engine::catalog::{Catalog, KindRef},
     store::{
         ActorId, ArtifactRow, AttemptRow, BucketRow, CadenceRow, CancelOutcome, ChainRow, Claim,
-        Claimed, CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16, JobFilter,
-        JobRow, JobSeq, KindGateRow, KindId, LoginRow, NewJob, ObservationRow, PriceRow,
+        Claimed, ClockStep, CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16,
+        JobFilter, JobRow, JobSeq, KindGateRow, KindId, LoginRow, NewJob, ObservationRow, PriceRow,
         QueueDepth, QueueId, QueueRow, Requeue, Resealed, RunningJob, SealedAt, SealedColumn,
         SealedValue, SecretChangeRow, Settlement, SinkRow, Store, StoreInfo, StoreResult,
-        StoredArtifact, StoredResult,
+        StoredArtifact, StoredResult, health::Health,
     },
     types::{Generation, JobId, JobState, Timestamp},
 };
 use serde_json::Value;
 
-use super::sim::{Sim, State};
+use super::{
+    ledger::Entry,
+    sim::{Sim, State},
+};
 
 /// How many ends of attempts are kept to come back with.
 const KEPT: usize = 40;
@@ -427,6 +430,23 @@ impl Store for SimStore {
 
     async fn refuse(&self, begin: &[u8]) -> StoreResult<()> {
         self.through("refuse", self.inner.refuse(begin), untold).await
+    }
+
+    async fn step_times(&self, step: ClockStep) -> StoreResult<()> {
+        let by_ms = step.by_ms;
+        self.through("step_times", self.inner.step_times(step), move |state, ()| {
+            let waiting = |one: &&mut Entry| one.state == JobState::Queued;
+            state.ledger.jobs.iter_mut().filter(waiting).for_each(|one| one.steps.push(by_ms));
+        })
+        .await
+    }
+
+    fn health(&self) -> &Health {
+        self.inner.health()
+    }
+
+    async fn probe(&self) -> StoreResult<()> {
+        self.through("probe", self.inner.probe(), untold).await
     }
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>> {

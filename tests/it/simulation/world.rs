@@ -13,7 +13,6 @@ use attendant::{
         dispatcher::{Dispatcher, Handed},
         reaper,
         running::Stop,
-        steps::Steps,
     },
     policy::backoff::Backoff,
     store::Store,
@@ -449,9 +448,8 @@ async fn dispatch(sim: Arc<Sim>, engine: Arc<Engine>, mut dispatcher: Dispatcher
 }
 
 async fn look_after(engine: Arc<Engine>, now: Arc<Notify>) {
-    let mut steps = Steps::since(engine.clock.now());
     loop {
         now.notified().await;
-        let _ = reaper::look(&engine, &mut steps).await;
+        let _ = reaper::look(&engine).await;
     }
 }

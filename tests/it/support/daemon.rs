@@ -98,7 +98,11 @@ impl Site {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_attendant"));
+        self.command_of(env!("CARGO_BIN_EXE_attendant"))
+    }
+
+    fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("ATTENDANT_CONFIG", self.path("attendant.toml"))
@@ -146,21 +150,48 @@ impl Site {
         self.spawn_with(Some(variable))
     }
 
+    /// Puts the database on a disk of its own, of so many kilobytes, which only the daemon sees.
+    /// Takes a kernel that lets this user make namespaces; where it does not, the tests that need
+    /// this fail and say so.
+    pub fn start_on_small_disk(&self, kilobytes: u32) -> Daemon {
+        let disk = self.path("disk");
+        std::fs::create_dir(&disk).unwrap();
+        let file = self.path("attendant.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("/attendant.db", "/disk/attendant.db")).unwrap();
+        let mut command = self.command_of("unshare");
+        let script = format!("mount -t tmpfs -o size={kilobytes}k tmpfs \"$1\" && exec \"$2\" run");
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"]);
+        command.arg(&disk).arg(env!("CARGO_BIN_EXE_attendant"));
+        let mut daemon = Daemon::spawn(&mut command);
+        daemon.wait_for("daemon.ready");
+        daemon
+    }
+
     fn spawn_with<'v>(&self, variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Daemon {
         let mut command = self.command();
-        command.envs(variables);
-        let mut child =
-            command.arg("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (tell, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if tell.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        Daemon { child, lines, log: vec![] }
+        command.envs(variables).arg("run");
+        Daemon::spawn(&mut command)
+    }
+
+    /// One request to the daemon; status and body.
+    pub fn http(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        use std::io::{Read as _, Write as _};
+        let mut stream =
+            std::os::unix::net::UnixStream::connect(self.path("attendant.sock")).unwrap();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or_default())
     }
 
     /// Runs a command to its end, whatever that is.
@@ -225,6 +256,32 @@ impl Site {
 }
 
 impl Daemon {
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (tell, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, lines, log: vec![] }
+    }
+
+    /// A path as the daemon sees it, which may have disks of its own.
+    pub fn sees(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
+        root.join(path.strip_prefix("/").unwrap())
+    }
+
+    /// Takes in what it has logged by now; how many lines so far have this text.
+    pub fn told(&mut self, text: &str) -> usize {
+        self.log.extend(self.lines.try_iter());
+        self.log.iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Reads the log until a line has this text, and returns that line.
     pub fn wait_for(&mut self, text: &str) -> String {
         loop {

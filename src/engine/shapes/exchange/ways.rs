@@ -200,7 +200,9 @@ impl Renewal<'_> {
         obtained.origin.login = login;
         obtained.origin.given = matches!(way.source, Source::Given(_));
         if let Some(login) = login.filter(|_| !obtained.origin.given) {
-            engine.guard.logged_in(&*engine.store, login, engine.clock.wall()).await?;
+            // Where the store does not take that, it holds too much against the login, and the value
+            // that came is worth more.
+            let _ = engine.guard.logged_in(&*engine.store, login, engine.clock.wall()).await;
         }
         Ok(obtained)
     }

@@ -48,7 +48,7 @@ impl Rotating<'_> {
         let found = self.newcomers(&listed, &intent, now);
         let Some((newest, others)) = found.split_first() else {
             let now = self.sender.engine.clock.wall();
-            let facts = self.cell.facts(now, true);
+            let facts = self.cell.facts(now, true, false);
             let again_at = rotation::create_again_at(now, intent.last_sent, &facts);
             if again_at <= now {
                 return self.create(now).await;
