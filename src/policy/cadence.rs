@@ -114,7 +114,7 @@ fn scarcity(used: f64) -> f64 {
     ((used - SHARE) / (FOLLOWS_END - SHARE)).clamp(0.0, 1.0)
 }
 
-/// The interval at which `follows` polls in turn use [`SHARE`] of the tightest limit; zero without
+/// The interval at which `follows` polls in turn use four fifths of the tightest limit; zero without
 /// any limit, and a century at most.
 #[must_use]
 pub fn even_share(follows: u32, limits: &[Limit]) -> Duration {
