@@ -40,6 +40,8 @@
 //! - **One queue per account.** The dispatcher claims for all of them in one statement, each within
 //!   its slots, budget and gate, so that a busy or broken account delays no other.
 
+#[cfg(test)]
+mod any_json;
 pub mod api;
 pub mod chance;
 pub mod cli;

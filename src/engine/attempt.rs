@@ -46,7 +46,7 @@ pub struct Attempts(pub Arc<Engine>);
 impl Execute for Attempts {
     async fn execute(&self, handed: Handed) {
         let engine = &self.0;
-        let Handed { job, stop, permit } = handed;
+        let Handed { job, stop, permit, probe } = handed;
         crash::point("claimed");
         let mut hold = Hold { engine, job: &job, slot: true };
         let started_at = engine.clock.wall();
@@ -54,11 +54,15 @@ impl Execute for Attempts {
         let outside = Outside { engine, job: &job, stop: &stop, intent: &intent };
         let ended = AssertUnwindSafe(attempt(&outside, permit)).catch_unwind().await;
         let (outcome, unused) = ended.unwrap_or_else(|_| (panicked(&intent), None));
+        let outcome = not_again(outcome, &intent);
         crash::point("ended");
         let catalog = engine.catalog();
         if let (Some(permit), Some(account)) = (unused, catalog.by_queue(job.queue)) {
             engine.budgets.give_back(&account.budget, permit, 1);
-            engine.gates.probe_unused(job.queue, engine.clock.wall());
+            if probe {
+                engine.gates.probe_unused(job.queue, engine.clock.wall());
+                engine.wake.ready(job.queue);
+            }
         }
         // The slot is free before the end is on disk: the next claim shares its transaction.
         hold.free_slot();
@@ -105,6 +109,19 @@ fn panicked(intent: &AtomicBool) -> Outcome {
         return Outcome::unknown(words);
     }
     Outcome::failed(Code::Internal, Retry::Few, words)
+}
+
+/// Where something of this program failed while a never-repeat request may be out, what it does not
+/// know does not make it right to send it again.
+fn not_again(outcome: Outcome, intent: &AtomicBool) -> Outcome {
+    let failed_here = matches!(
+        outcome.end,
+        AttemptEnd::Failed { code: Code::Internal, retry: Retry::Yes { .. } | Retry::Few, .. }
+    );
+    if failed_here && intent.load(Ordering::Acquire) {
+        return Outcome::unknown(outcome.words.unwrap_or_default());
+    }
+    outcome
 }
 
 /// What it came to, and the claim's permit if it was not used.
@@ -190,7 +207,8 @@ impl<'a> Opened<'a> {
         let of = (self.job.queue, self.job.kind);
         let deadline = self.engine.deadline(of, self.job.created_at, self.job.deadline);
         let deadline = self.engine.deadline_of(deadline);
-        if deadline.is_some_and(|deadline| now > deadline) && self.job.polls == 0 {
+        let waits = self.job.polls == 0 && !self.job.intent;
+        if deadline.is_some_and(|deadline| now > deadline) && waits {
             // It waited longer than it was given; there was nothing to ask for the last time.
             let words = "its deadline passed before it could run";
             return (Outcome::failed(Code::Deadline, Retry::Never, words), permit);

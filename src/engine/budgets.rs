@@ -68,7 +68,7 @@ impl Budgets {
         let budgets = Self { boot, clock, version, inner: Mutex::new(inner) };
         let rows = budgets.all_rows(now);
         store.save_buckets(rows).await?;
-        budgets.tidy(store, sure).await?;
+        budgets.tidy(store).await?;
         Ok(budgets)
     }
 
@@ -80,14 +80,28 @@ impl Budgets {
     }
 
     /// Writes what was given back since it was taken, so that a crash does not waste it, and drops
-    /// rows that count no more by a time that is sure.
-    pub async fn tidy(&self, store: &dyn Store, now: Timestamp) -> StoreResult<()> {
-        let rows = self.all_rows(self.clock.now());
-        if !rows.is_empty() {
-            store.save_buckets(rows).await?;
+    /// rows that count no more.
+    pub async fn tidy(&self, store: &dyn Store) -> StoreResult<()> {
+        let now = self.clock.now();
+        let rows = self.all_rows(now);
+        if !rows.is_empty()
+            && let Err(error) = store.save_buckets(rows.clone()).await
+        {
+            self.not_written(&rows);
+            return Err(error);
         }
         let names: Vec<String> = self.lock().keys().cloned().collect();
-        store.drop_buckets(names, &self.boot, now).await
+        store.drop_buckets(names, &self.boot, now.boot_ms).await
+    }
+
+    /// What the store did not take is written with the next.
+    fn not_written(&self, rows: &[BucketRow]) {
+        let mut budgets = self.lock();
+        for row in rows {
+            if let Some(one) = budgets.get_mut(&row.budget) {
+                one.not_written(row.window_ms, row.start_ms);
+            }
+        }
     }
 
     fn all_rows(&self, now: Now) -> Vec<BucketRow> {

@@ -57,6 +57,8 @@ pub struct Handed {
     pub stop: CancellationToken,
     /// A permit for its first request; `None` where the account has no limits.
     pub permit: Option<Taken>,
+    /// It is to find out whether the provider is back.
+    pub probe: bool,
 }
 
 /// Why a queue that may have ready jobs is not looked at in every round.
@@ -168,6 +170,9 @@ impl Dispatcher {
             Err(error) => {
                 for one in &planned {
                     self.give_back(one, one.most);
+                    if one.probe {
+                        self.engine.gates.probe_unused(one.queue, now);
+                    }
                 }
                 return Err(error);
             }
@@ -331,14 +336,14 @@ impl Dispatcher {
         let short = slots == 0 && blocked.is_none();
         let of_any = allowances.iter().filter(|one| !probe && one.max_priority == LAST);
         let of_any = of_any.map(|one| one.count).max().unwrap_or(0);
-        let taken = match engine.budgets.take(&account.budget, most) {
-            Some((taken, rows)) => {
-                let limited = !rows.is_empty();
-                buckets.extend(rows);
-                limited.then_some(taken)
+        let Some((taken, rows)) = engine.budgets.take(&account.budget, most) else {
+            if probe {
+                engine.gates.probe_unused(queue, now);
             }
-            None => return Err(waits_for(engine, account, None, now)),
+            return Err(waits_for(engine, account, None, now));
         };
+        let taken = (!rows.is_empty()).then_some(taken);
+        buckets.extend(rows);
         let account = Some(Arc::clone(account));
         let blocked_until = blocked.and_then(|trouble| trouble.retry_at);
         Ok(Planned { queue, account, allowances, taken, most, of_any, short, blocked_until, probe })
@@ -382,7 +387,8 @@ impl Dispatcher {
             // RETURNING has no order.
             jobs.sort_by_key(|job| (job.priority, job.run_at));
             for job in jobs {
-                self.hand(job, one.taken.map(|taken| Taken { count: 1, ..taken })).await;
+                let permit = one.taken.map(|taken| Taken { count: 1, ..taken });
+                self.hand(job, permit, one.probe).await;
             }
         }
     }
@@ -420,7 +426,7 @@ impl Dispatcher {
         }
     }
 
-    async fn hand(&self, job: ClaimedJob, permit: Option<Taken>) {
+    async fn hand(&self, job: ClaimedJob, permit: Option<Taken>, probe: bool) {
         let engine = &self.engine;
         let stop = engine.running.begin(job.seq, job.generation, job.queue);
         {
@@ -433,7 +439,7 @@ impl Dispatcher {
             }
         }
         let (queue, priority) = (job.queue, job.priority);
-        if let Err(refused) = self.jobs.send(Handed { job, stop, permit }).await {
+        if let Err(refused) = self.jobs.send(Handed { job, stop, permit, probe }).await {
             // The worker is gone: the lease ends, and the job is taken up again.
             engine.running.end(refused.0.job.seq, refused.0.job.generation);
             engine.wake.freed(queue, priority);

@@ -38,7 +38,7 @@ struct Queue {
     kinds: BTreeMap<KindId, String>,
     suspicions: HashMap<KindId, Suspicion>,
     /// When the whole queue (`None`) or one of its kinds was shut.
-    times: HashMap<Option<KindId>, Times>,
+    times: BTreeMap<Option<KindId>, Times>,
 }
 
 impl Queue {
@@ -73,7 +73,9 @@ const RAMP: u32 = 8;
 /// The gates of all queues.
 #[derive(Debug, Default)]
 pub struct Gates {
-    inner: Mutex<HashMap<QueueId, Queue>>,
+    inner: Mutex<BTreeMap<QueueId, Queue>>,
+    /// What is to be stored of when gates were shut, or with `true` to be forgotten.
+    times: Mutex<Vec<(GateTimeRow, bool)>>,
 }
 
 /// How many jobs a queue may start.
@@ -123,7 +125,7 @@ impl Gates {
         Ok(gates)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<QueueId, Queue>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<QueueId, Queue>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -147,8 +149,18 @@ impl Gates {
     }
 
     /// The wall clock was stepped: what was counted by it keeps its distance.
-    pub fn step(&self, by_ms: i64) {
-        for one in self.lock().values_mut() {
+    pub fn step(&self, by_ms: i64, now: Timestamp) {
+        let mut changes = vec![];
+        for (queue, one) in self.lock().iter_mut() {
+            for (kind, times) in &mut one.times {
+                let row = |shut: Shut| {
+                    let Shut { since, until } = shut;
+                    GateTimeRow { queue: *queue, kind: *kind, since, until }
+                };
+                for (before, after) in times.step(by_ms, now) {
+                    changes.extend([(row(before), true), (row(after), false)]);
+                }
+            }
             if let Some((until, _)) = &mut one.gate {
                 *until = Timestamp(until.0.saturating_add(by_ms));
             }
@@ -157,6 +169,7 @@ impl Gates {
             }
             one.breaker.step(by_ms);
         }
+        self.changed_times().extend(changes);
     }
 
     /// What `waiting_for` says of this queue's due jobs.
@@ -219,8 +232,8 @@ impl Gates {
             .then(|| (row(queue, account, one), turned))
     }
 
-    /// Looks which gates are shut; what is to be kept of it. Called now and then.
-    pub fn look(&self, now: Timestamp) -> Vec<(GateTimeRow, bool)> {
+    /// Looks which gates are shut. Called now and then.
+    pub fn look(&self, now: Timestamp) {
         let mut changes = vec![];
         for (queue, one) in self.lock().iter_mut() {
             let shut = one.is_shut(now);
@@ -241,7 +254,20 @@ impl Gates {
                 changes.push((GateTimeRow { queue: *queue, kind, since, until }, forget));
             }
         }
-        changes
+        self.changed_times().extend(changes);
+    }
+
+    fn changed_times(&self) -> MutexGuard<'_, Vec<(GateTimeRow, bool)>> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores when gates were shut. What the store does not take is stored the next time.
+    pub async fn save_times(&self, store: &dyn Store) -> StoreResult<()> {
+        loop {
+            let Some((row, forget)) = self.changed_times().first().copied() else { return Ok(()) };
+            store.save_gate_time(row, forget).await?;
+            self.changed_times().remove(0);
+        }
     }
 
     /// How long a kind's jobs were held shut between two instants.

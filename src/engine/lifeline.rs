@@ -14,7 +14,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, catalog::Account, holds::RENEWALS, sender::Sender, shapes::exchange::Renewal};
+use super::{
+    Engine, catalog::Account, gates::Admit, holds::RENEWALS, sender::Sender,
+    shapes::exchange::Renewal,
+};
 use crate::{
     credentials::cell::Cell,
     definition::CredentialShape,
@@ -63,8 +66,11 @@ pub(super) fn look(engine: &Arc<Engine>) {
     let catalog = engine.catalog();
     for cell in engine.credentials.all().into_iter().filter(|cell| cell.is_urgent(now)) {
         let Some(account) = catalog.account(&cell.account).cloned() else { continue };
-        let shut = engine.gates.hold(cell.queue, None, now).is_some();
-        if shut || engine.lifeline.is_busy(&cell) {
+        if engine.lifeline.is_busy(&cell) {
+            continue;
+        }
+        // Where the breaker is open it may be the probe.
+        if matches!(engine.gates.admit(cell.queue, now), Admit::Wait(_)) {
             continue;
         }
         cell.hold_off(now.plus(PAUSE));

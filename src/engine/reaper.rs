@@ -6,7 +6,7 @@ use super::{Engine, catalog::KindRef, expiring::Reminder, running::Stop};
 use crate::{
     policy::{
         codes::Code,
-        settle::{self, AttemptEnd, JobCounters, Transition},
+        settle::{self, AttemptEnd, INTERRUPTED_ALONE, JobCounters, Transition},
     },
     store::{NewAttempt, RunningJob, Settlement, StoreResult, StoredError},
     telemetry::events::{Event, Name, emit},
@@ -53,11 +53,10 @@ pub async fn round(engine: &Engine) -> StoreResult<()> {
             engine.running.stop_claim(*job, *generation, Stop::LostLease);
         }
     }
-    for (row, forget) in engine.gates.look(now) {
-        engine.store.save_gate_time(row, forget).await?;
-    }
+    engine.gates.look(now);
+    engine.gates.save_times(&*engine.store).await?;
     reclaim(engine, Some(now)).await?;
-    engine.budgets.tidy(&*engine.store, engine.sure_time()).await?;
+    engine.budgets.tidy(&*engine.store).await?;
     engine.cadence.save_now_and_then(&*engine.store, engine.clock.now()).await?;
     // A wake-up that was lost (a client that hung up right after its job was stored) is made good.
     for depth in engine.depths().await?.iter().filter(|depth| depth.due > 0) {
@@ -126,7 +125,7 @@ fn transition(engine: &Engine, job: &RunningJob, lost: AttemptEnd, now: Timestam
     };
     let end = if job.intent {
         // Its request may have gone out.
-        engine.after_a_crash(job)
+        engine.after_a_crash(job, lost)
     } else if job.cancel {
         AttemptEnd::Cancelled
     } else {
@@ -136,9 +135,11 @@ fn transition(engine: &Engine, job: &RunningJob, lost: AttemptEnd, now: Timestam
 }
 
 impl Engine {
-    fn after_a_crash(&self, job: &RunningJob) -> AttemptEnd {
+    fn after_a_crash(&self, job: &RunningJob, lost: AttemptEnd) -> AttemptEnd {
+        // It may be the asking that kills the daemon.
+        let in_vain = matches!(lost, AttemptEnd::Interrupted { in_a_row, .. } if in_a_row >= INTERRUPTED_ALONE);
         match self.catalog().kind(job.kind) {
-            Some(KindRef::Job(_, kind)) if kind.reconcile.is_some() && !job.cancel => {
+            Some(KindRef::Job(_, kind)) if kind.reconcile.is_some() && !job.cancel && !in_vain => {
                 AttemptEnd::Doubtful
             }
             _ => AttemptEnd::OutcomeUnknown,

@@ -166,7 +166,7 @@ impl Sender<'_> {
             let (verdict, outcome) = self.once(ask, &rendered, &vars).await?;
             match verdict {
                 Verdict::Success => {
-                    self.trust(&held, ask.request.place()).await?;
+                    self.trust(&held, ask.request.place()).await;
                     return outcome
                         .map(|answered| answered.without(|| self.secrets(&held)))
                         .map_err(|words| Stopped::Verdict { verdict, words });
@@ -271,15 +271,16 @@ impl Sender<'_> {
         Ok(true)
     }
 
-    async fn trust(&self, held: &BTreeMap<String, Held>, path: &str) -> Result<(), Stopped> {
+    /// The guard knows it in memory; that the store does not take it is no reason to lose the answer.
+    async fn trust(&self, held: &BTreeMap<String, Held>, path: &str) {
         for (name, one) in held {
             let cell = self.engine.credentials.cell(self.account.queue, name);
-            if cell.is_some_and(|cell| cell.served_by(path)) {
-                let trusted = self.engine.trust(self.account, name, one).await;
-                trusted.map_err(|error| Stopped::Store(error.to_string()))?;
+            if cell.is_some_and(|cell| cell.served_by(path))
+                && let Err(error) = self.engine.trust(self.account, name, one).await
+            {
+                self.engine.store_works(Some(error.to_string()));
             }
         }
-        Ok(())
     }
 
     /// A fresh credential was refused too. Before the next one is asked for there is a wait that

@@ -50,7 +50,9 @@ impl Settling<'_> {
         let mut args = self.payload();
         let mut args_rev = self.job.args_rev;
         loop {
-            let now = self.engine.clock.wall();
+            // A step of the clock is followed before a time is stored that has it in it.
+            let minded = self.engine.mind_clock().await;
+            let now = minded.map_or_else(|_| self.engine.clock.wall(), |now| now.wall);
             let (settlement, transition) = self.draft(&outcome, &args, args_rev, now);
             let news = News::of(&settlement, &outcome);
             let error = match self.engine.store.settle(vec![settlement]).await {
@@ -115,7 +117,7 @@ impl Settling<'_> {
         let mut words = outcome.words.clone().unwrap_or_default();
         let mut end = outcome.end;
         let mut children = vec![];
-        let cancelled = self.engine.running.why(self.job.seq) == Some(Stop::Cancelled);
+        let cancelled = self.is_cancelled();
         if cancelled && end == AttemptEnd::Done {
             CANCELLED_TOO_LATE.clone_into(&mut words);
         } else if end == AttemptEnd::Done {
@@ -158,12 +160,18 @@ impl Settling<'_> {
             follow,
         };
         let end = match end {
-            AttemptEnd::OutcomeUnknown if self.can_reconcile() => AttemptEnd::Doubtful,
+            AttemptEnd::OutcomeUnknown if self.can_reconcile() && !self.is_cancelled() => {
+                AttemptEnd::Doubtful
+            }
             end => end,
         };
         let backoff = &self.engine.settings.backoff;
         let transition = settle::settle(now, &counters, end, backoff, self.engine.chance());
         if self.job.intent { transition.in_doubt() } else { transition }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.engine.running.why(self.job.seq) == Some(Stop::Cancelled)
     }
 
     fn can_reconcile(&self) -> bool {

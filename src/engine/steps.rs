@@ -97,7 +97,7 @@ impl Engine {
                 format!("the wall clock was stepped by {by_ms} ms; what is due follows it");
             emit(Name::ClockStepped, &Event { detail: Some(&detail), ..Event::default() });
             steps.owe(self.credentials.all().iter().map(|cell| &**cell), by_ms);
-            self.gates.step(by_ms);
+            self.gates.step(by_ms, now.wall);
             steps.times_by = steps.times_by.saturating_add(by_ms);
             if let Some(since) = self.time.look(now) {
                 steps.doubtful = Some((since, Timestamp(now.wall.0.saturating_sub(by_ms))));

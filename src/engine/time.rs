@@ -29,6 +29,9 @@ pub struct Time {
     /// What a provider said that says otherwise.
     denied: Mutex<Option<String>>,
     steps: tokio::sync::Mutex<Steps>,
+    /// Since when the time was in doubt, until the next step is followed: whoever looks first sees
+    /// that it is right again.
+    was_doubtful: Mutex<Option<Timestamp>>,
     /// How many steps there were.
     stepped: AtomicU64,
     kept_ms: AtomicI64,
@@ -50,6 +53,7 @@ impl Time {
             doubt: Mutex::new(doubt),
             denied: Mutex::default(),
             steps: tokio::sync::Mutex::new(steps),
+            was_doubtful: Mutex::default(),
             stepped: AtomicU64::new(0),
             kept_ms: AtomicI64::new(i64::MIN),
             confirmed: AtomicBool::new(false),
@@ -78,22 +82,21 @@ impl Time {
         serde_json::to_vec(&kept).unwrap_or_default()
     }
 
-    /// Since when the time was in doubt, if it is no more since this look.
+    /// Since when the time was in doubt, if it is no more since the last step or this one.
     pub(super) fn look(&self, now: Now) -> Option<Timestamp> {
         let change = self.doubt().look(now);
         self.tell(change);
         self.stepped.fetch_add(1, Ordering::AcqRel);
-        match change {
-            Some(Change::Right { since }) => Some(since),
-            _ => None,
-        }
+        self.was_doubtful.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn tell(&self, change: Option<Change>) {
         let (name, detail) = match change {
             None => return,
             Some(Change::Doubtful) => (Name::ClockDoubtful, DOUBTFUL),
-            Some(Change::Right { .. }) => {
+            Some(Change::Right { since }) => {
+                let mut was = self.was_doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+                *was = Some(since);
                 self.confirmed.store(true, Ordering::Release);
                 *self.denied() = None;
                 (Name::ClockConfirmed, "the clock is right: deadlines count again")

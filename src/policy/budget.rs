@@ -154,6 +154,12 @@ impl Budget {
         self.rings.iter_mut().flat_map(Ring::changed).collect()
     }
 
+    /// A bucket of the last [`Self::snapshot`] was not persisted after all.
+    pub fn not_written(&mut self, window_ms: i64, start_ms: i64) {
+        let of_window = self.rings.iter_mut().filter(|ring| ring.window_ms() == window_ms);
+        of_window.for_each(|ring| ring.not_written(start_ms));
+    }
+
     /// What each limit has left, shortest window first.
     pub fn left(&mut self, boot_ms: i64) -> Vec<Left> {
         self.advance(boot_ms);

@@ -33,11 +33,33 @@ pub enum Change {
 pub struct Times(Vec<Shut>);
 
 impl Times {
-    /// As they were kept.
+    /// As they were kept. Only the last can be shut still: of an earlier one the end was lost, and
+    /// then it ended when the next began at the latest.
     #[must_use]
     pub fn of(mut kept: Vec<Shut>) -> Self {
         kept.sort();
+        let next: Vec<Timestamp> = kept.iter().skip(1).map(|one| one.since).collect();
+        for (one, next) in kept.iter_mut().zip(next) {
+            one.until = Some(one.until.unwrap_or(next));
+        }
         Self(kept)
+    }
+
+    /// The wall clock was stepped, and says `now`: what is shut still keeps its distance, and
+    /// nothing lasted longer than until now. Each that changed, as it was and as it is.
+    pub fn step(&mut self, by_ms: i64, now: Timestamp) -> Vec<(Shut, Shut)> {
+        let mut changed = vec![];
+        for one in &mut self.0 {
+            let before = *one;
+            match one.until {
+                None => one.since = Timestamp(one.since.0.saturating_add(by_ms)).min(now),
+                Some(until) => one.until = Some(until.min(now.max(one.since))),
+            }
+            if *one != before {
+                changed.push((before, *one));
+            }
+        }
+        changed
     }
 
     /// Sees whether the gate is shut now; what is to be kept of that, if it changed.
@@ -120,6 +142,24 @@ mod tests {
         let brief = Shut { since: at(20), until: Some(at(20).plus(Duration::from_secs(59))) };
         assert_eq!(times.see(false, brief.until.unwrap()), Some(Change::Forgot(brief)));
         assert_eq!(times, Times::of(vec![shut(2, 9)]));
+    }
+
+    #[test]
+    fn a_lost_end_does_not_hold_for_ever() {
+        let open = |since| Shut { since: at(since), until: None };
+        let times = Times::of(vec![open(30), open(10), shut(20, 25)]);
+        assert_eq!(times, Times::of(vec![shut(10, 20), shut(20, 25), open(30)]));
+    }
+
+    #[test]
+    fn a_wrong_clock_makes_no_long_times() {
+        let mut times = Times::of(vec![shut(1, 2), shut(10, 9_000)]);
+        assert_eq!(times.step(-8_900 * 60_000, at(100)), [(shut(10, 9_000), shut(10, 100))]);
+        let open = |since| Shut { since: at(since), until: None };
+        let mut times = Times::of(vec![open(9_000)]);
+        assert_eq!(times.step(-8_900 * 60_000, at(101)), [(open(9_000), open(100))]);
+        assert_eq!(times.step(8_900 * 60_000, at(9_001)), [(open(100), open(9_000))]);
+        assert_eq!(times.step(0, at(9_001)), []);
     }
 
     #[test]

@@ -178,9 +178,11 @@ pub fn settle(
             Transition::dead(job.errors.saturating_add(1), Code::OutcomeUnknown)
         }
         AttemptEnd::Doubtful | AttemptEnd::NotFound => {
-            let errors = job.errors.saturating_add(1);
+            // Errors from before it was in doubt are another matter.
+            let asked = job.last_code == Some(Code::OutcomeUnknown);
+            let errors = if asked { job.errors.saturating_add(1) } else { 1 };
             let retry = if end == AttemptEnd::NotFound { Retry::Few } else { COUNTED };
-            if gives_up(job, retry, errors, Code::OutcomeUnknown) {
+            if asked && gives_up(job, retry, errors, Code::OutcomeUnknown) {
                 return Transition::dead(errors, Code::OutcomeUnknown);
             }
             Transition::retried(retry_at(errors), errors, Code::OutcomeUnknown)

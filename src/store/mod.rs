@@ -148,13 +148,8 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     async fn buckets(&self) -> StoreResult<Vec<BucketRow>>;
     async fn save_buckets(&self, rows: Vec<BucketRow>) -> StoreResult<()>;
     /// Drops, of these budgets, buckets of another boot (they were written anew) and those whose
-    /// window is over. All at once.
-    async fn drop_buckets(
-        &self,
-        budgets: Vec<String>,
-        boot: &str,
-        now: Timestamp,
-    ) -> StoreResult<()>;
+    /// window is over by the clock since boot. All at once.
+    async fn drop_buckets(&self, budgets: Vec<String>, boot: &str, now_ms: i64) -> StoreResult<()>;
 
     /// Erases what is personal in the chain of this first job, and keeps its skeleton and the
     /// tombstone of its key. What is still live in it ends as cancelled. Durable when it returns,

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{key_file::HEADING, *};
+use crate::any_json::any_json;
 
 fn key(byte: u8) -> SealingKey {
     SealingKey::from_bytes(Zeroizing::new([byte; 32]))
@@ -287,23 +288,6 @@ fn canonical_json_is_sorted_and_tight() {
     assert_eq!(String::from_utf8(canonical_json(&value)).unwrap(), wanted);
     let written: Value = serde_json::from_str("[1e2, 18446744073709551615]").unwrap();
     assert_eq!(canonical_json(&written), b"[100.0,18446744073709551615]");
-}
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        ".*".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 32, 6, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::btree_map(".{0,4}", inner, 0..6)
-                .prop_map(|map| map.into_iter().collect()),
-        ]
-    })
 }
 
 /// The same value, its objects' keys written the other way round.

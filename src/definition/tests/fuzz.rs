@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Registry, acme, load, object};
-use crate::definition::{Provider, Vars};
+use crate::{
+    any_json::any_json,
+    definition::{Provider, Vars},
+};
 
 /// A cut, a change or an insertion, at a place told in parts of a thousand.
 type Edit = (usize, u8, String);
@@ -54,22 +57,6 @@ fn edited(text: &str, edits: &[Edit]) -> String {
 }
 
 static SHIPPED: LazyLock<Registry> = LazyLock::new(|| Registry::load(None).unwrap());
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        ".{0,12}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 24, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("[a-z_]{1,9}", inner, 0..4).prop_map(|map| json!(map)),
-        ]
-    })
-}
 
 /// Every request, verdict and extraction of a provider, applied to these values.
 fn apply(provider: &Provider, args: &Value, response: &Value) {

@@ -92,6 +92,12 @@ impl Ring {
         }
     }
 
+    pub(super) fn not_written(&mut self, start_ms: i64) {
+        if let Some(bucket) = self.buckets.get_mut(&start_ms) {
+            bucket.dirty = true;
+        }
+    }
+
     /// Saturating, so it is counted anew rather than subtracted from.
     fn recount(&mut self) {
         self.used = self.buckets.values().fold(0, |sum, bucket| sum.saturating_add(bucket.spent));

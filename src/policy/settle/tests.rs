@@ -13,6 +13,11 @@ fn job(errors: u32) -> JobCounters {
     JobCounters { errors, max_errors: Some(5), ..JobCounters::default() }
 }
 
+/// One of which it is to be found out what became of its request.
+fn doubtful(errors: u32) -> JobCounters {
+    JobCounters { last_code: Some(Code::OutcomeUnknown), ..job(errors) }
+}
+
 /// With the longest wait that chance allows.
 fn settled(job: JobCounters, end: AttemptEnd) -> Transition {
     settle(NOW, &job, end, &Backoff::default(), 1.0)
@@ -48,13 +53,14 @@ fn ends() {
         (job(2), AttemptEnd::Gated { code: CODE, until: later }, Transition::gated(later, 2, CODE)),
         (job(2), AttemptEnd::OutcomeUnknown, Transition::dead(3, Code::OutcomeUnknown)),
         (job(0), AttemptEnd::Doubtful, Transition::retried(in_secs(5), 1, Code::OutcomeUnknown)),
-        (job(4), AttemptEnd::Doubtful, Transition::dead(5, Code::OutcomeUnknown)),
-        (job(2), AttemptEnd::NotFound, Transition::retried(in_secs(20), 3, Code::OutcomeUnknown)),
+        (job(4), AttemptEnd::Doubtful, Transition::retried(in_secs(5), 1, Code::OutcomeUnknown)),
+        (doubtful(4), AttemptEnd::Doubtful, Transition::dead(5, Code::OutcomeUnknown)),
         (
-            JobCounters { last_code: Some(Code::OutcomeUnknown), ..job(2) },
+            doubtful(1),
             AttemptEnd::NotFound,
-            Transition::dead(3, Code::OutcomeUnknown),
+            Transition::retried(in_secs(10), 2, Code::OutcomeUnknown),
         ),
+        (doubtful(2), AttemptEnd::NotFound, Transition::dead(3, Code::OutcomeUnknown)),
         (job(2), AttemptEnd::Cancelled, Transition::cancelled(2)),
         (job(2), AttemptEnd::Released, Transition::released(NOW, 2)),
         (job(0), AttemptEnd::LostLease, Transition::retried(NOW, 1, Code::LostLease)),
@@ -222,7 +228,7 @@ proptest! {
         let got = settle(Timestamp(now), &job, end, &Backoff::default(), jitter);
         prop_assert_eq!(got.run_at.is_some(), got.state == JobState::Queued);
         prop_assert!(got.state == JobState::Queued || got.state.has_ended());
-        prop_assert!(got.errors == 0 || got.errors == errors || got.errors == errors.saturating_add(1));
+        prop_assert!(got.errors <= 1 || got.errors == errors || got.errors == errors.saturating_add(1));
         prop_assert!(got.attempt_delta <= 1 && got.polls_delta <= 1);
         prop_assert!(got.state != JobState::Dead || got.code.is_some());
     }

@@ -561,12 +561,7 @@ impl Store for SqliteStore {
         self.writer.save_buckets(rows).await
     }
 
-    async fn drop_buckets(
-        &self,
-        budgets: Vec<String>,
-        boot: &str,
-        now: Timestamp,
-    ) -> StoreResult<()> {
+    async fn drop_buckets(&self, budgets: Vec<String>, boot: &str, now_ms: i64) -> StoreResult<()> {
         if budgets.is_empty() {
             return Ok(());
         }
@@ -574,7 +569,7 @@ impl Store for SqliteStore {
         let args = vec![
             Arg::Text(Some(serde_json::Value::from(budgets).to_string())),
             Arg::Text(Some(boot.to_owned())),
-            Arg::Int(Some(now.0)),
+            Arg::Int(Some(now_ms)),
         ];
         self.write(sql, args).await.map(drop)
     }

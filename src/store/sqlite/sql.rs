@@ -188,7 +188,7 @@ pub(super) const BUCKETS: &str = "
 pub(super) const DROP_BUCKETS: &str = "
     DELETE FROM budget_buckets
     WHERE budget IN (SELECT value FROM json_each(?))
-      AND (boot <> ? OR wall_ms < ? - 2 * window_ms);";
+      AND (boot <> ? OR start_ms < ? - 2 * window_ms);";
 
 pub(super) const ERASURES: &str = "
     SELECT job, at, cut FROM erasures";

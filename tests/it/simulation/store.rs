@@ -389,13 +389,8 @@ impl Store for SimStore {
         self.through("save_buckets", self.inner.save_buckets(rows), untold).await
     }
 
-    async fn drop_buckets(
-        &self,
-        budgets: Vec<String>,
-        boot: &str,
-        now: Timestamp,
-    ) -> StoreResult<()> {
-        self.through("drop_buckets", self.inner.drop_buckets(budgets, boot, now), untold).await
+    async fn drop_buckets(&self, budgets: Vec<String>, boot: &str, now_ms: i64) -> StoreResult<()> {
+        self.through("drop_buckets", self.inner.drop_buckets(budgets, boot, now_ms), untold).await
     }
 
     async fn erase(&self, root: JobSeq, at: Timestamp, cut: bool) -> StoreResult<Erased> {

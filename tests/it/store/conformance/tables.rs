@@ -204,16 +204,16 @@ pub async fn old_buckets_are_dropped(world: World) {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         world.store.drop_buckets(names, boot, now)
     };
-    drop_of(&[], BOOT, at(1_000_000)).await.unwrap();
+    drop_of(&[], BOOT, 1_000_000).await.unwrap();
     // A bucket counts until its end plus its window; twice the window is past that.
-    drop_of(&["a", "c'\""], BOOT, at(120_000)).await.unwrap();
+    drop_of(&["a", "c'\""], BOOT, 120_000).await.unwrap();
     assert_eq!(world.store.buckets().await.unwrap().len(), 4);
-    drop_of(&["a", "c'\"", "unknown"], BOOT, at(120_001)).await.unwrap();
+    drop_of(&["a", "c'\"", "unknown"], BOOT, 120_001).await.unwrap();
     let mut rows = world.store.buckets().await.unwrap();
     rows.sort_by(|a, b| a.budget.cmp(&b.budget));
     assert_eq!(rows, [bucket("a", 1, 1), bucket("b", 0, 1)]);
     // Those of another boot were written anew under this one.
-    drop_of(&["b"], "another boot", at(0)).await.unwrap();
+    drop_of(&["b"], "another boot", 0).await.unwrap();
     assert_eq!(world.store.buckets().await.unwrap(), [bucket("a", 1, 1)]);
 }
 
