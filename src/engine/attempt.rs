@@ -66,7 +66,7 @@ impl Execute for Attempts {
         }
         // The slot is free before the end is on disk: the next claim shares its transaction.
         hold.free_slot();
-        let settling = Settling { engine, catalog: &catalog, job: &job, started_at };
+        let settling = Settling::new(engine, &catalog, &job, started_at);
         // What panics here leaves the claim to its lease, which nobody prolongs any more.
         let _ = AssertUnwindSafe(settling.settle(outcome)).catch_unwind().await;
     }
@@ -205,8 +205,7 @@ impl<'a> Opened<'a> {
     async fn run(&self, outside: &Outside<'_>, permit: Option<Taken>) -> (Outcome, Option<Taken>) {
         let now = self.engine.clock.wall();
         let of = (self.job.queue, self.job.kind);
-        let deadline = self.engine.deadline(of, self.job.created_at, self.job.deadline);
-        let deadline = self.engine.deadline_of(deadline);
+        let deadline = self.engine.binding_deadline(of, self.job.created_at, self.job.deadline);
         let waits = self.job.polls == 0 && !self.job.intent;
         if deadline.is_some_and(|deadline| now > deadline) && waits {
             // It waited longer than it was given; there was nothing to ask for the last time.

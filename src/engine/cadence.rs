@@ -202,9 +202,15 @@ impl Engine {
 
     /// Learns from a poll that is settled. What was enqueued by a client may have been complete
     /// for long, so its first poll tells nothing.
-    pub(super) fn learn(&self, job: &ClaimedJob, now: Timestamp, found: Found) {
+    pub(super) fn learn(
+        &self,
+        job: &ClaimedJob,
+        last_status: Option<&str>,
+        now: Timestamp,
+        found: Found,
+    ) {
         if job.polled_at.is_some() || job.parent.is_some() {
-            let of = self.subject(job, self.last_status(job).as_deref());
+            let of = self.subject(job, last_status);
             self.cadence.learn(job, &of, now, found);
         }
     }

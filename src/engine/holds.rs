@@ -45,6 +45,16 @@ impl Engine {
         given.map(|given| given.plus(self.gates.shut_between(queue, kind, until)))
     }
 
+    /// The same as it ends a job: none does while the clock is in doubt.
+    pub(super) fn binding_deadline(
+        &self,
+        of: (QueueId, KindId),
+        created_at: Timestamp,
+        given: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        self.deadline_of(self.deadline(of, created_at, given))
+    }
+
     /// What holds the due jobs of a queue.
     #[must_use]
     pub fn queue_hold(&self, queue: QueueId, class: Class) -> Option<Hold> {

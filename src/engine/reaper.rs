@@ -116,11 +116,7 @@ fn transition(engine: &Engine, job: &RunningJob, lost: AttemptEnd, now: Timestam
         errors: job.errors,
         max_errors: (!is_renewal).then_some(job.max_errors),
         last_code: None,
-        deadline: engine.deadline_of(engine.deadline(
-            (job.queue, job.kind),
-            job.created_at,
-            job.deadline,
-        )),
+        deadline: engine.binding_deadline((job.queue, job.kind), job.created_at, job.deadline),
         follow: false,
     };
     let end = if job.intent {

@@ -40,9 +40,20 @@ pub struct Settling<'a> {
     pub catalog: &'a Catalog,
     pub job: &'a ClaimedJob,
     pub started_at: Timestamp,
+    /// The status that was observed before this attempt.
+    last_status: Option<String>,
 }
 
-impl Settling<'_> {
+impl<'a> Settling<'a> {
+    pub fn new(
+        engine: &'a Engine,
+        catalog: &'a Catalog,
+        job: &'a ClaimedJob,
+        started_at: Timestamp,
+    ) -> Self {
+        Self { engine, catalog, job, started_at, last_status: engine.last_status(job) }
+    }
+
     /// Stores an outcome, however long the store takes; gives up when the claim is lost or the
     /// store was closed, as at the end of a shutdown.
     pub async fn settle(&self, outcome: Outcome) {
@@ -152,11 +163,11 @@ impl Settling<'_> {
             errors: self.job.errors,
             max_errors: (!self.is_renewal()).then_some(self.job.max_errors),
             last_code: self.job.last_code.as_ref().and_then(|code| code.parse().ok()),
-            deadline: self.engine.deadline_of(self.engine.deadline(
+            deadline: self.engine.binding_deadline(
                 (self.job.queue, self.job.kind),
                 self.job.created_at,
                 self.job.deadline,
-            )),
+            ),
             follow,
         };
         let end = match end {
@@ -247,7 +258,7 @@ impl Settling<'_> {
         polls: i64,
     ) -> Option<NewObservation> {
         let status = outcome.status.as_ref()?.as_deref().unwrap_or("");
-        if self.engine.last_status(self.job).is_some_and(|last| last == status) {
+        if self.last_status.as_deref() == Some(status) {
             return None;
         }
         let n = self.job.observation.as_ref().map_or(1, |(n, _)| n + 1);
@@ -260,16 +271,16 @@ impl Settling<'_> {
         if transition.polls_delta == 0 {
             return;
         }
-        let last = self.engine.last_status(self.job);
+        let last = self.last_status.as_deref();
         let seen = outcome.status.as_ref().map(|seen| seen.as_deref().unwrap_or(""));
         let found = if transition.state == JobState::Completed {
             Found::Complete
-        } else if seen.is_some() && seen != last.as_deref() {
+        } else if seen.is_some() && seen != last {
             Found::Changed
         } else {
             Found::Same
         };
-        self.engine.learn(self.job, now, found);
+        self.engine.learn(self.job, last, now, found);
     }
 
     fn children(

@@ -87,11 +87,7 @@ const fn offset(now: Now) -> i64 {
 impl Engine {
     /// Moves what was counted by the wall clock, and the renewals with it, if it was stepped. What
     /// the store does not take now is done the next time; the others do not wait for it.
-    pub async fn follow_clock(&self, steps: &mut Steps) -> StoreResult<()> {
-        self.follow_clock_at(steps, self.clock.now()).await
-    }
-
-    pub(super) async fn follow_clock_at(&self, steps: &mut Steps, now: Now) -> StoreResult<()> {
+    pub async fn follow_clock(&self, steps: &mut Steps, now: Now) -> StoreResult<()> {
         if let Some(by_ms) = steps.look(now) {
             let detail =
                 format!("the wall clock was stepped by {by_ms} ms; what is due follows it");

@@ -174,7 +174,7 @@ impl Engine {
     pub async fn mind_clock(&self) -> StoreResult<Now> {
         let mut steps = self.time.steps.lock().await;
         let now = self.clock.now();
-        self.follow_clock_at(&mut steps, now).await?;
+        self.follow_clock(&mut steps, now).await?;
         Ok(now)
     }
 

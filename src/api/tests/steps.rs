@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     credentials::cell::{Cell, Obtained, Origin, rotation::Retired},
     engine::steps::Steps,
-    store::{CredentialRow, JobFilter, QueueId, StoreError},
+    store::{CredentialRow, JobFilter, QueueId, StoreError, StoreResult},
 };
 
 const ACCOUNTS: &str = r#"
@@ -34,6 +34,10 @@ impl World {
         let engine = engine_with(&folder, clock.clone(), ACCOUNTS).await;
         let steps = Steps::since(engine.clock.now());
         Self { engine, clock, steps, _folder: folder }
+    }
+
+    async fn follow_clock(&mut self) -> StoreResult<()> {
+        self.engine.follow_clock(&mut self.steps, self.engine.clock.now()).await
     }
 
     fn cell(&self, account: &str) -> Arc<Cell> {
@@ -121,7 +125,7 @@ async fn renewals_follow_a_step_and_what_the_store_did_not_take_is_not_lost() {
     let sealed = world.row(one.queue).await.value.unwrap();
     world.engine.store.refuse(&sealed).await.unwrap();
     for _ in 0..2 {
-        let followed = world.engine.follow_clock(&mut world.steps).await;
+        let followed = world.follow_clock().await;
         assert!(matches!(followed, Err(StoreError::Stale)), "{followed:?}");
         assert_eq!((world.runs_at(&one).await, world.runs_at(&two).await), (6, 8));
     }
@@ -129,7 +133,7 @@ async fn renewals_follow_a_step_and_what_the_store_did_not_take_is_not_lost() {
     world.clock.step_wall(-5 * HOUR);
     assert_eq!(one.reseal(&*world.engine.store, &world.engine.vault, &sealed).await.unwrap(), 1);
     for _ in 0..2 {
-        world.engine.follow_clock(&mut world.steps).await.unwrap();
+        world.follow_clock().await.unwrap();
         for cell in [&one, &two] {
             assert_eq!(world.runs_at(cell).await, 3);
             let expires_at = world.row(cell.queue).await.expires_at;
@@ -146,9 +150,9 @@ async fn a_value_that_came_after_the_step_is_not_moved() {
     world.clock.step_wall(2 * HOUR);
     let sealed = world.row(cell.queue).await.value.unwrap();
     world.engine.store.refuse(&sealed).await.unwrap();
-    world.engine.follow_clock(&mut world.steps).await.unwrap_err();
+    world.follow_clock().await.unwrap_err();
     world.put(&cell, true, true).await;
-    world.engine.follow_clock(&mut world.steps).await.unwrap();
+    world.follow_clock().await.unwrap();
     assert_eq!(world.runs_at(&cell).await, 6);
 }
 
@@ -169,7 +173,7 @@ async fn a_revocation_before_the_renewal_keeps_its_time() {
     let (store, vault) = (&*world.engine.store, &world.engine.vault);
     cell.rotate(store, vault, NOW, |rotation| rotation.retired.push(retired)).await.unwrap();
     world.clock.step_wall(2 * HOUR);
-    world.engine.follow_clock(&mut world.steps).await.unwrap();
+    world.follow_clock().await.unwrap();
     assert_eq!(world.runs_at(&cell).await, 4);
     assert_eq!(cell.renew_at(), Some(Timestamp(NOW.0 + 8 * HOUR)));
 }
