@@ -90,7 +90,9 @@ impl World {
             let held = engine.hold(&row).is_some();
             let mut state = self.sim.state();
             let Some(one) = state.ledger.of_id(id) else { continue };
-            if held {
+            // A step of the clock may have moved it.
+            one.follow_steps(row.run_at);
+            if held || one.run_at > wall {
                 one.due_since = None;
                 continue;
             }

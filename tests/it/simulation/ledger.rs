@@ -35,7 +35,7 @@ pub struct Entry {
 
 impl Entry {
     /// Only what the daemon put off follows a step, and the store knows what that is.
-    fn follow_steps(&mut self, run_at: Timestamp) {
+    pub fn follow_steps(&mut self, run_at: Timestamp) {
         let mut reachable = vec![self.run_at.0];
         for by in self.steps.drain(..) {
             reachable.extend(reachable.clone().iter().map(|at| at + by));
