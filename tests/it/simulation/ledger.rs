@@ -27,6 +27,8 @@ pub struct Entry {
     pub code: Option<String>,
     pub intent: bool,
     pub cancel: bool,
+    /// Since when it has been seen running although it is to stop.
+    pub unstopped: Option<i64>,
     /// Steps of the wall clock since it was last compared: each may have moved it along.
     pub steps: Vec<i64>,
     /// Since when it has been seen due and not held, on the clock that does not step.
@@ -105,6 +107,7 @@ impl Ledger {
             code: None,
             intent: false,
             cancel: false,
+            unstopped: None,
             steps: vec![],
             due_since: None,
         });
