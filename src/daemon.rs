@@ -1,6 +1,7 @@
 //! The daemon: from configuration to ready, and from the signal to the last line.
 
 use std::{
+    net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    net::UnixListener,
+    net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     task::JoinHandle,
@@ -16,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api,
+    api::{self, Listeners, access::Access},
     chance::Chance,
     clock::Clock,
     config::{self, Config, DatabaseUrl, Inputs, KeySource, Override},
@@ -68,6 +69,10 @@ pub enum StartError {
     Path { path: PathBuf, error: std::io::Error },
     #[error("{path}: {error}; another program listens there, or [api] socket names a bad place")]
     Socket { path: PathBuf, error: std::io::Error },
+    #[error(
+        "{address}: {error}; another program listens there, or [api] listen is no address of this machine"
+    )]
+    Listen { address: SocketAddr, error: std::io::Error },
     #[error("the TLS library cannot be set up: {0}")]
     Tls(reqwest::Error),
     #[error("signals cannot be received: {0}")]
@@ -117,7 +122,7 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
     let engine =
         Engine::new(store, vault, Clock::System, settings(&config), catalog, outbound).await?;
     let mut stop = Signals::new().map_err(StartError::Signals)?;
-    let mut running = Daemon::start(engine, &config.api.socket).await?;
+    let mut running = Daemon::start(engine, &config.api).await?;
     let broken = tokio::select! {
         () = stop.wait() => None,
         part = running.broken() => Some(part),
@@ -197,10 +202,15 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn start(engine: Arc<Engine>, socket: &Path) -> Result<Self, StartError> {
+    async fn start(engine: Arc<Engine>, config: &config::Api) -> Result<Self, StartError> {
+        let socket = &config.socket;
         let reclaimed = reaper::reclaim_all(&engine).await?;
         engine.depths().await?;
-        let listener = listen(socket).await?;
+        let access = Arc::new(Access::new(config, engine.clock.clone()));
+        let listeners = Listeners {
+            socket: listen(socket, socket_mode(config)).await?,
+            tcp: listen_on_tcp(config.listen).await?,
+        };
         let slots = engine.settings.concurrency + RENEWAL_SLOTS + LOCAL_SLOTS;
         let (jobs, claimed) = mpsc::channel(slots);
         let dispatcher = Dispatcher::new(Arc::clone(&engine), jobs).await?;
@@ -208,12 +218,13 @@ impl Daemon {
         let name = format!("attendant-{}-{}", std::process::id(), engine.clock.wall().0);
         let attempts = Arc::new(Attempts(Arc::clone(&engine)));
         let detail = format!(
-            "listening on {}; accounts: {}; interrupted jobs taken up again: {reclaimed}",
+            "listening on {}{}; accounts: {}; interrupted jobs taken up again: {reclaimed}",
             socket.display(),
+            config.listen.map(|address| format!(" and {address}")).unwrap_or_default(),
             engine.catalog().accounts.len(),
         );
         let daemon = Self {
-            api: tokio::spawn(api::serve(Arc::clone(&engine), listener, stop_api.clone())),
+            api: tokio::spawn(api::serve(Arc::clone(&engine), listeners, access, stop_api.clone())),
             dispatcher: tokio::spawn(dispatcher.run()),
             worker: tokio::spawn(run_worker(name, claimed, attempts)),
             reaper: tokio::spawn(reaper::run(Arc::clone(&engine))),
@@ -300,7 +311,7 @@ async fn drain_attempts(engine: &Engine, again: &mut Signals) {
 }
 
 /// Binds the socket, taking the place of one that a dead daemon left.
-async fn listen(path: &Path) -> Result<UnixListener, StartError> {
+async fn listen(path: &Path, mode: u32) -> Result<UnixListener, StartError> {
     let wrap = |error| StartError::Socket { path: path.to_owned(), error };
     if let Ok(found) = path.symlink_metadata() {
         if !found.file_type().is_socket() {
@@ -312,8 +323,20 @@ async fn listen(path: &Path) -> Result<UnixListener, StartError> {
         std::fs::remove_file(path).map_err(wrap)?;
     }
     let listener = UnixListener::bind(path).map_err(wrap)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(wrap)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(wrap)?;
     Ok(listener)
+}
+
+/// Where others are allowed, the file is open to all and the daemon looks at who connects: a file
+/// has one group, and the rules may name many.
+const fn socket_mode(config: &config::Api) -> u32 {
+    if config.allow.is_empty() { 0o600 } else { 0o666 }
+}
+
+async fn listen_on_tcp(address: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = TcpListener::bind(address).await;
+    bound.map(Some).map_err(|error| StartError::Listen { address, error })
 }
 
 /// SIGTERM and SIGINT.

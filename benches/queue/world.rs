@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use attendant::{
-    api,
+    api::{self, Listeners, access::Access},
     chance::Chance,
     clock::Clock,
     config::{self, Config, Env, Inputs},
@@ -215,7 +215,10 @@ impl World {
     /// Serves the API.
     pub fn serve(&mut self) -> Result<()> {
         let listener = UnixListener::bind(self.files.socket())?;
-        let serving = api::serve(Arc::clone(&self.engine), listener, self.stop.clone());
+        let me = vec![nix::unistd::Uid::effective().as_raw()];
+        let access = Arc::new(Access::of(me, self.engine.clock.clone()));
+        let listeners = Listeners { socket: listener, tcp: None };
+        let serving = api::serve(Arc::clone(&self.engine), listeners, access, self.stop.clone());
         self.tasks.push(tokio::spawn(serving));
         Ok(())
     }

@@ -17,9 +17,10 @@ use super::{
     path::Id,
     problem::Problem,
     query::NoParams,
-    view::{JobView, OpenJob},
+    view::{self, JobView, OpenJob, Outline},
 };
 use crate::{
+    config::Right,
     engine::{
         actions::{Cancelled, Resolve},
         erase::Erasure,
@@ -34,9 +35,8 @@ async fn job(
     id: JobId,
     status: StatusCode,
 ) -> Result<Response, Problem> {
-    let row = api.find(id).await?;
-    let job = OpenJob::open(&api.engine, row).with_result(&api.engine, caller).await?;
-    Ok(json::answer(status, &job.view()))
+    let row = api.job(caller, &[Right::Operate], id).await?;
+    Ok(json::raw(status, view::for_caller(&api.engine, row, caller).await?))
 }
 
 /// 202 where a running attempt is told to end, which may take as long as its request.
@@ -46,6 +46,7 @@ pub async fn cancel(
     Id(id): Id,
     _: NoParams,
 ) -> Result<Response, Problem> {
+    api.job(&caller, &[Right::Operate], id).await?;
     let done = api.engine.cancel(id, &caller.name).await.map_err(|no| api.refusal(no))?;
     let status = match done {
         Cancelled::Now => StatusCode::OK,
@@ -68,6 +69,7 @@ pub async fn retry(
     _: NoParams,
     request: Request,
 ) -> Result<Response, Problem> {
+    api.job(&caller, &[Right::Operate], id).await?;
     let request = body::read(request, body::MAX_BODY).await?;
     let Retry { resend } = body::parse(&request)?;
     api.engine.retry(id, resend, &caller.name).await.map_err(|no| api.refusal(no))?;
@@ -109,6 +111,7 @@ pub async fn resolve(
     _: NoParams,
     request: Request,
 ) -> Result<Response, Problem> {
+    api.job(&caller, &[Right::Operate], id).await?;
     let request = body::read(request, body::MAX_BODY).await?;
     let word = body::parse::<Word>(&request)?.read()?;
     api.engine.resolve(id, word, &caller.name).await.map_err(|no| api.refusal(no))?;
@@ -123,14 +126,33 @@ struct ErasedJob<'a> {
     erased: Erasure,
 }
 
+/// The same for somebody who may not read it.
+#[derive(Debug, Serialize)]
+struct ErasedUnread<'a> {
+    #[serde(flatten)]
+    job: Outline<'a>,
+    erased: Erasure,
+}
+
 pub async fn erase(
     State(api): State<Arc<Api>>,
     Peer(caller): Peer,
     Id(id): Id,
     _: NoParams,
 ) -> Result<Response, Problem> {
+    let row = api.job(&caller, &[Right::Operate], id).await?;
+    // All of the chain is erased, whatever part of it was named.
+    if !caller.grants.on(Right::Operate, &row.root_account, &row.root_kind) {
+        return Err(
+            caller.refuse(Right::Operate, &format!(" for the first job of the chain of {id}"))
+        );
+    }
     let erased = api.engine.erase(id, &caller.name).await.map_err(|no| api.refusal(no))?;
-    let job = OpenJob::open(&api.engine, api.find(id).await?);
+    let row = api.job(&caller, &[Right::Operate], id).await?;
+    if !caller.reads(&row) {
+        return Ok(json::ok(&ErasedUnread { job: view::outline(&row), erased }));
+    }
+    let job = OpenJob::open(&api.engine, row);
     Ok(json::ok(&ErasedJob { job: job.view(), erased }))
 }
 
@@ -150,8 +172,12 @@ pub async fn rekey(
 }
 
 /// A person's word that the wall clock is right.
-pub async fn confirm_clock(State(api): State<Arc<Api>>, _: NoParams) -> Response {
+pub async fn confirm_clock(
+    State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
+    _: NoParams,
+) -> Response {
     let was_doubtful = api.engine.clock_is_doubtful();
-    api.engine.confirm_clock();
+    api.engine.confirm_clock(&caller.name);
     json::ok(&serde_json::json!({ "was_doubtful": was_doubtful }))
 }

@@ -8,12 +8,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    Api, json,
+    Api,
+    access::{Caller, Peer},
+    json,
     path::Named,
     problem::{Kind, Problem},
     query::NoParams,
 };
-use crate::definition::{self, Provider, Repeat};
+use crate::{
+    config::Right,
+    definition::{self, Provider, Repeat},
+    engine::catalog::Catalog,
+};
 
 const TOML: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -28,10 +34,25 @@ struct JobKind<'a> {
     args: Value,
 }
 
-pub async fn kinds(State(api): State<Arc<Api>>, _: NoParams) -> Response {
+/// Whether a caller may do anything with a kind.
+fn knows(caller: &Caller, catalog: &Catalog, provider: &str, kind: &str) -> bool {
+    let everywhere = |right: &Right| caller.grants.everywhere(*right);
+    let mut accounts = catalog.accounts.values().filter(|one| one.provider.name == provider);
+    Right::ALL.iter().any(everywhere) || accounts.any(|one| caller.grants.knows(&one.name, kind))
+}
+
+fn knows_some(caller: &Caller, catalog: &Catalog, provider: &Provider) -> bool {
+    let renewal = |name: &String| format!("{}.{name}", provider.name);
+    let kinds = provider.kinds.values().map(|kind| kind.name.clone());
+    let mut kinds = kinds.chain(provider.credentials.keys().map(renewal));
+    kinds.any(|kind| knows(caller, catalog, &provider.name, &kind))
+}
+
+pub async fn kinds(State(api): State<Arc<Api>>, Peer(caller): Peer, _: NoParams) -> Response {
     let catalog = api.engine.catalog();
-    let kinds: Vec<JobKind<'_>> =
-        catalog.registry.kinds().map(|(_, kind)| describe(kind)).collect();
+    let kinds = catalog.registry.kinds();
+    let known = kinds.filter(|(of, kind)| knows(&caller, &catalog, &of.name, &kind.name));
+    let kinds: Vec<JobKind<'_>> = known.map(|(_, kind)| describe(kind)).collect();
     json::ok(&json!({ "kinds": kinds }))
 }
 
@@ -59,10 +80,10 @@ struct Definition<'a> {
     credentials: Vec<&'a str>,
 }
 
-pub async fn definitions(State(api): State<Arc<Api>>, _: NoParams) -> Response {
+pub async fn definitions(State(api): State<Arc<Api>>, Peer(caller): Peer, _: NoParams) -> Response {
     let catalog = api.engine.catalog();
-    let definitions: Vec<Definition<'_>> =
-        catalog.registry.providers().map(|one| summary(one)).collect();
+    let known = catalog.registry.providers().filter(|one| knows_some(&caller, &catalog, one));
+    let definitions: Vec<Definition<'_>> = known.map(|one| summary(one)).collect();
     json::ok(&json!({ "definitions": definitions }))
 }
 
@@ -80,11 +101,13 @@ fn summary(provider: &Provider) -> Definition<'_> {
 pub async fn definition(
     State(api): State<Arc<Api>>,
     Named(name): Named<String>,
+    Peer(caller): Peer,
     _: NoParams,
 ) -> Result<Response, Problem> {
     let catalog = api.engine.catalog();
-    let provider = catalog.registry.provider(&name).ok_or_else(|| {
-        let known: Vec<&str> = catalog.registry.providers().map(|one| one.name.as_str()).collect();
+    let known = || catalog.registry.providers().filter(|one| knows_some(&caller, &catalog, one));
+    let provider = known().find(|one| one.name == name).ok_or_else(|| {
+        let known: Vec<&str> = known().map(|one| one.name.as_str()).collect();
         let words = format!("there is no definition of `{name}`; known: {}", known.join(", "));
         Problem::new(Kind::NotFound, words)
     })?;

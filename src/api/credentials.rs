@@ -9,13 +9,14 @@ use serde::Serialize;
 
 use super::{
     Api,
-    access::Peer,
+    access::{Caller, Peer},
     json,
     path::Named,
     problem::Problem,
     query::{self, NoParams, Raw},
 };
 use crate::{
+    config::Right,
     credentials::{cell::Cell, view::CredentialView},
     engine::sinks::view::SinkView,
     store::StoreResult,
@@ -32,12 +33,42 @@ struct List {
     credentials: Vec<Shown>,
 }
 
-pub async fn list(State(api): State<Arc<Api>>, _: NoParams) -> Result<Response, Problem> {
+pub async fn list(
+    State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
+    _: NoParams,
+) -> Result<Response, Problem> {
     let mut credentials = vec![];
     for cell in api.engine.credentials.all() {
+        let kind = kind(&api, &cell.account, &cell.name);
+        if !caller.grants.on(Right::Read, &cell.account, &kind) {
+            continue;
+        }
         credentials.push(shown(&api, &cell).await?);
     }
     Ok(json::ok(&List { credentials }))
+}
+
+/// The kind of a credential's renewal, which rules may be limited to; empty where nobody knows the
+/// account.
+fn kind(api: &Api, account: &str, name: &str) -> String {
+    let catalog = api.engine.catalog();
+    let provider = catalog.account(account).map(|one| one.provider.name.as_str());
+    provider.map(|provider| format!("{provider}.{name}")).unwrap_or_default()
+}
+
+/// The names decide, as far as they can: what is refused does not tell whether it exists.
+fn check(
+    api: &Api,
+    caller: &Caller,
+    right: Right,
+    account: &str,
+    name: &str,
+) -> Result<(), Problem> {
+    if caller.grants.on(right, account, &kind(api, account, name)) {
+        return Ok(());
+    }
+    Err(caller.refuse(right, &format!(" for {account}/{name}")))
 }
 
 /// A credential with where its value goes, and what its account's people should know.
@@ -61,18 +92,21 @@ async fn shown(api: &Api, cell: &Cell) -> StoreResult<Shown> {
 pub async fn get(
     State(api): State<Arc<Api>>,
     Named((account, name)): Named<(String, String)>,
+    Peer(caller): Peer,
     _: NoParams,
 ) -> Result<Response, Problem> {
-    view(&api, &account, &name, StatusCode::OK).await
+    check(&api, &caller, Right::Read, &account, &name)?;
+    view(&api, &caller, &account, &name, StatusCode::OK).await
 }
 
 async fn view(
     api: &Api,
+    caller: &Caller,
     account: &str,
     name: &str,
     status: StatusCode,
 ) -> Result<Response, Problem> {
-    let cell = api.engine.cell(account, name).map_err(|no| api.refusal(no))?;
+    let cell = api.engine.cell(account, name).map_err(|no| api.refusal_to(caller, no))?;
     Ok(json::answer(status, &shown(api, &cell).await?))
 }
 
@@ -87,8 +121,10 @@ struct Usable<'a> {
 pub async fn value(
     State(api): State<Arc<Api>>,
     Named((account, name)): Named<(String, String)>,
+    Peer(caller): Peer,
     query: Raw,
 ) -> Result<Response, Problem> {
+    check(&api, &caller, Right::Credentials, &account, &name)?;
     let mut params = query.only(&["min_ttl", "timeout"]);
     let min_ttl = params.take("min_ttl", |text| query::duration(text, LONGEST_TTL));
     let timeout = params.take("timeout", |text| query::duration(text, LONGEST_TIMEOUT));
@@ -99,7 +135,7 @@ pub async fn value(
         held = api.engine.credential_value(&account, &name, min_ttl, timeout) => held,
         () = api.stopping.cancelled() => return Err(Problem::draining()),
     };
-    let held = held.map_err(|no| api.refusal(no))?;
+    let held = held.map_err(|no| api.refusal_to(&caller, no))?;
     let mut response = json::ok(&Usable {
         value: held.value.expose_secret(),
         expires_at: held.expires_at,
@@ -123,11 +159,12 @@ pub async fn revoke(
     Peer(caller): Peer,
     _: NoParams,
 ) -> Result<Response, Problem> {
+    check(&api, &caller, Right::Operate, &account, &name)?;
     let told = tokio::select! {
         told = api.engine.withdraw(&account, &name, &caller.name) => told,
         () = api.stopping.cancelled() => return Err(Problem::draining()),
     };
-    let provider = told.map_err(|no| api.refusal(no))?.name();
+    let provider = told.map_err(|no| api.refusal_to(&caller, no))?.name();
     let cell = api.engine.cell(&account, &name).map_err(|no| api.refusal(no))?;
     Ok(json::ok(&Withdrawn { credential: cell.view(api.engine.clock.wall()), provider }))
 }
@@ -136,8 +173,11 @@ pub async fn revoke(
 pub async fn renew(
     State(api): State<Arc<Api>>,
     Named((account, name)): Named<(String, String)>,
+    Peer(caller): Peer,
     _: NoParams,
 ) -> Result<Response, Problem> {
-    api.engine.renew(&account, &name).await.map_err(|no| api.refusal(no))?;
-    view(&api, &account, &name, StatusCode::ACCEPTED).await
+    check(&api, &caller, Right::Operate, &account, &name)?;
+    let renewed = api.engine.renew(&account, &name, &caller.name).await;
+    renewed.map_err(|no| api.refusal_to(&caller, no))?;
+    view(&api, &caller, &account, &name, StatusCode::ACCEPTED).await
 }

@@ -7,6 +7,7 @@ use super::{
     view::{JobView, OpenJob},
 };
 use crate::{
+    config::Right,
     credentials::vault::Part,
     engine::Engine,
     store::{ArtifactRow, AttemptRow, ChainRow, JobRow, ObservationRow, StoreResult},
@@ -69,6 +70,9 @@ pub async fn of(engine: &Engine, row: JobRow, caller: &Caller) -> StoreResult<Ve
     let attempts = engine.store.attempts(open.row.seq).await?;
     let observations = engine.store.observations(open.row.seq).await?;
     let chain = engine.store.chain(open.row.root).await?;
+    let state = chain_state(&chain);
+    let chain: Vec<ChainRow> =
+        chain.into_iter().filter(|job| is_shown(caller, &open.row, job)).collect();
     let artifacts = engine.store.artifacts(chain.iter().map(|job| job.seq).collect()).await?;
     let children =
         chain.iter().filter(|job| job.parent == Some(open.row.seq)).map(|job| job.id).collect();
@@ -78,11 +82,17 @@ pub async fn of(engine: &Engine, row: JobRow, caller: &Caller) -> StoreResult<Ve
         observations: observations.iter().map(|row| observation(&open, row)).collect(),
         children,
         chain: Chain {
-            state: chain_state(&chain),
+            state,
             jobs: chain.iter().map(|job| Link { id: job.id, state: job.state }).collect(),
             artifacts: artifacts.iter().map(artifact).collect(),
         },
     }))
+}
+
+/// Whoever may read the first job may read all of the chain, as far as its accounts are theirs.
+fn is_shown(caller: &Caller, row: &JobRow, job: &ChainRow) -> bool {
+    caller.grants.on(Right::Read, &job.account, &job.kind)
+        || caller.grants.on(Right::Read, &job.account, &row.root_kind)
 }
 
 fn attempt<'a>(job: &OpenJob, row: &'a AttemptRow) -> Attempt<'a> {
@@ -153,6 +163,8 @@ mod tests {
                 id: JobId(uuid::Uuid::nil()),
                 parent: None,
                 state: *state,
+                kind: String::new(),
+                account: String::new(),
             };
             let jobs: Vec<ChainRow> = states.iter().map(job).collect();
             assert_eq!(chain_state(&jobs), expected, "{states:?}");

@@ -1,5 +1,7 @@
 //! `POST /v1/jobs` and `POST /v1/jobs/batch`.
 
+mod allowed;
+
 use std::{convert::Infallible, ops::Range, sync::Arc, time::Duration};
 
 use axum::{
@@ -19,7 +21,7 @@ use super::{
     body, json,
     problem::{Kind, Problem},
     query::NoParams,
-    view::{self, OpenJob},
+    view,
 };
 use crate::{
     engine::{
@@ -54,6 +56,7 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let request = body::read(request, body::MAX_BODY).await?;
     let request = body::job_request(&request)?;
+    allowed::check(&api, &caller, &request)?;
     let outcome = submit(&api, &caller, vec![request]).await?.pop();
     let outcome = outcome.ok_or_else(no_outcome)?;
     let (status, job) = render(&api, &caller, outcome).await?;
@@ -85,8 +88,7 @@ async fn render(
             Ok((StatusCode::CREATED, job))
         }
         Ok(Submitted::Existing(row)) => {
-            let job = OpenJob::open(&api.engine, *row).with_result(&api.engine, caller).await?;
-            Ok((StatusCode::OK, json::bytes(&job.view())))
+            Ok((StatusCode::OK, view::for_caller(&api.engine, *row, caller).await?))
         }
         Ok(Submitted::Pruned(id)) => {
             Ok((StatusCode::OK, json::bytes(&Pruned { id, pruned: true })))
@@ -171,7 +173,8 @@ async fn store_chunk(api: &Api, caller: &Caller, lines: &[Bytes], out: &mut Vec<
     let mut requests = vec![];
     let mut refused = vec![];
     for line in lines {
-        match body::job_request(line) {
+        let request = body::job_request(line);
+        match request.and_then(|one| allowed::check(api, caller, &one).map(|()| one)) {
             Ok(request) => {
                 requests.push(request);
                 refused.push(None);

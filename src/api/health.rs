@@ -7,8 +7,9 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Api, json, query::NoParams};
+use super::{Api, access::Peer, json, query::NoParams};
 use crate::{
+    config::Right,
     engine::{Engine, catalog::KindRef, expiring::Expiring},
     policy::gate,
     store::health::Trouble,
@@ -38,15 +39,24 @@ struct Readiness {
     warnings: Vec<Reason>,
 }
 
-pub async fn ready(State(api): State<Arc<Api>>, _: NoParams) -> Response {
+/// For somebody who may not read all accounts, only what is wrong with the daemon and with theirs
+/// counts.
+pub async fn ready(State(api): State<Arc<Api>>, Peer(caller): Peer, _: NoParams) -> Response {
+    let theirs = |reason: &Reason| {
+        let account = reason.account.as_deref();
+        account.is_none_or(|account| caller.grants.in_account(Right::Read, account))
+    };
     let now = api.engine.clock.wall();
     let mut reasons = daemon(&api);
     reasons.extend(credentials(&api.engine, now));
     reasons.extend(queues(&api.engine, now));
     reasons.extend(sinks(&api.engine).await);
+    reasons.retain(theirs);
+    let mut warnings = warnings(&api.engine, now);
+    warnings.retain(theirs);
     let body = Readiness {
         status: if reasons.is_empty() { "ready" } else { "not_ready" },
-        warnings: warnings(&api.engine, now),
+        warnings,
         reasons,
     };
     if body.reasons.is_empty() {

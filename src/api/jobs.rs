@@ -36,8 +36,16 @@ struct List<'a> {
     cursor: Option<JobId>,
 }
 
-pub async fn list(State(api): State<Arc<Api>>, query: Raw) -> Result<Response, Problem> {
+pub async fn list(
+    State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
+    query: Raw,
+) -> Result<Response, Problem> {
     let filter = filter(query, api.engine.clock.wall())?;
+    if let Some(account) = &filter.account {
+        caller.needs_in(Right::Read, account)?;
+    }
+    let filter = JobFilter { within: caller.grants.limits(Right::Read), ..filter };
     let limit = filter.limit as usize;
     // One more, to know whether there are more.
     let filter = JobFilter { limit: filter.limit + 1, ..filter };
@@ -62,6 +70,7 @@ fn filter(query: Raw, now: Timestamp) -> Result<JobFilter, Problem> {
         code: params.text("code"),
         since: params.take("since", |text| query::since(text, now)),
         before: params.take("cursor", parse_id),
+        within: None,
         limit: params.take("limit", query::limit).unwrap_or(DEFAULT_LIMIT),
     };
     params.done()?;
@@ -74,7 +83,7 @@ pub async fn get(
     Id(id): Id,
     _: NoParams,
 ) -> Result<Response, Problem> {
-    let row = api.find(id).await?;
+    let row = api.job(&caller, &[Right::Read], id).await?;
     Ok(json::raw(StatusCode::OK, detail::of(&api.engine, row, &caller).await?))
 }
 
@@ -85,15 +94,20 @@ pub async fn result(
     Id(id): Id,
     _: NoParams,
 ) -> Result<Response, Problem> {
-    if !caller.may(Right::Credentials) {
-        caller.needs(Right::Results)?;
+    let row = api.job(&caller, &[Right::Results, Right::Credentials], id).await?;
+    let secret = view::is_secret(view::kind_of(&api.engine.catalog(), &row.kind).as_deref());
+    let right = if secret { Right::Credentials } else { Right::Results };
+    if !caller.grants.on_job(right, &row) {
+        let problem = caller.refuse(right, &format!(" for job {id}"));
+        let why = format!("the result of {} holds secrets", row.kind);
+        return Err(match caller.reads(&row) {
+            true if secret => problem.because(&why),
+            true => problem,
+            false => unknown(id),
+        });
     }
     let stored = api.engine.store.result(id).await?.ok_or_else(|| unknown(id))?;
-    let StoredResult { state, salt, result, kind, .. } = stored;
-    let secret = view::is_secret(view::kind_of(&api.engine.catalog(), &kind).as_deref());
-    caller.needs(if secret { Right::Credentials } else { Right::Results }).map_err(|no| {
-        if secret { no.because(&format!("the result of {kind} holds secrets")) } else { no }
-    })?;
+    let StoredResult { state, salt, result, .. } = stored;
     let gone = || Problem::new(Kind::Gone, format!("the result of {id} was erased")).job(id);
     let salt = salt.ok_or_else(gone)?;
     if state != JobState::Completed {
@@ -113,13 +127,15 @@ fn unknown(id: JobId) -> Problem {
 
 pub async fn artifact(
     State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
     Named((_, name)): Named<(String, String)>,
     Id(id): Id,
     _: NoParams,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let row = api.job(&caller, &[Right::Results], id).await?;
     let Some(stored) = api.engine.store.artifact(id, &name).await? else {
-        if api.find(id).await?.salt.is_none() {
+        if row.salt.is_none() {
             let words = format!("the artifacts of {id} were erased");
             return Err(Problem::new(Kind::Gone, words).job(id));
         }

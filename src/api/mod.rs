@@ -1,13 +1,13 @@
 //! The HTTP API on a Unix socket: JSON in, JSON or problem+json out.
 //!
-//! [`serve()`] takes connections, `access` decides who may do what, `routes` says which handler
-//! answers, and with which right. Handlers ask the [`Engine`] and never the database's tables; what
+//! [`serve()`] takes connections, `access` knows who asks and what they may do, `rights` says which
+//! right each route takes, `routes` which handler answers. Handlers ask the [`Engine`] and never the database's tables; what
 //! they answer is made in `view` and `detail`. A request that is refused changes nothing, and
 //! its `problem` names everything that is wrong with it.
 //!
 //! `POST /v1/jobs` is the hot path: its answer is built from what was stored, not read again.
 
-mod access;
+pub mod access;
 mod act;
 mod body;
 mod catalog;
@@ -22,6 +22,7 @@ mod path;
 mod problem;
 mod query;
 mod queues;
+mod rights;
 mod routes;
 mod serve;
 mod view;
@@ -35,9 +36,13 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use self::problem::Problem;
-pub use self::serve::serve;
+pub use self::serve::{Listeners, serve};
+use self::{
+    access::Caller,
+    problem::{Kind, Problem},
+};
 use crate::{
+    config::Right,
     engine::{Engine, actions::Refusal},
     store::JobRow,
     types::JobId,
@@ -65,7 +70,25 @@ impl Api {
         Problem::refusal(refusal, self.engine.clock.wall())
     }
 
-    async fn find(&self, id: JobId) -> Result<JobRow, Problem> {
-        self.engine.find(id).await.map_err(|no| self.refusal(no))
+    /// The problem as this caller may know it: names of what is beyond their rules are not listed.
+    fn refusal_to(&self, caller: &Caller, refusal: Refusal) -> Problem {
+        match refusal {
+            Refusal::Unknown { what, name, .. } if !caller.grants.everywhere(Right::Read) => {
+                Problem::new(Kind::NotFound, format!("there is no {what} `{name}`"))
+            }
+            refusal => self.refusal(refusal),
+        }
+    }
+
+    /// A job that the caller may do something with. One that they may not even read is not there
+    /// for them; only one that they see is refused.
+    async fn job(&self, caller: &Caller, rights: &[Right], id: JobId) -> Result<JobRow, Problem> {
+        let row = self.engine.find(id).await.map_err(|no| self.refusal(no))?;
+        if rights.iter().any(|right| caller.grants.on_job(*right, &row)) {
+            return Ok(row);
+        }
+        let right = rights.first().copied().unwrap_or(Right::Operate);
+        let problem = caller.refuse(right, &format!(" for job {id}"));
+        if caller.reads(&row) { Err(problem) } else { Err(self.refusal(Refusal::UnknownJob(id))) }
     }
 }

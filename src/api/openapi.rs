@@ -4,10 +4,14 @@ use std::sync::LazyLock;
 
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::{json, problem, query::NoParams};
+use super::{
+    json, problem,
+    query::NoParams,
+    rights::{self, Needs},
+};
 
 /// One operation: method, path, summary, query parameters, answers.
 pub(super) struct Operation {
@@ -122,7 +126,8 @@ fn build() -> Value {
             "title": "Attendant",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Every error is a problem (RFC 9457); a refused request changes nothing. \
-                            Any route may also answer 403, 500, 503 and 507.",
+                            Any route may also answer 403, 500, 503 and 507, and 401 on TCP. \
+                            `x-right` is the right that an operation takes.",
         },
         "paths": paths,
         "components": { "schemas": schemas() },
@@ -152,6 +157,8 @@ impl Operation {
             .collect();
         let mut described = json!({
             "summary": self.summary,
+            "x-right": rights::needs(&Method::from_bytes(self.method.to_uppercase().as_bytes()).unwrap_or_default(), self.path)
+                .map(Needs::words),
             "parameters": in_path.chain(in_query).collect::<Vec<Value>>(),
             "responses": answers,
         });
@@ -202,6 +209,15 @@ mod tests {
             source.split('"').filter(|text| text.starts_with('/') && !text.contains(' ')).collect();
         let described: BTreeSet<&str> = OPERATIONS.iter().map(|one| one.path).collect();
         assert_eq!(routed, described);
+    }
+
+    #[test]
+    fn every_operation_takes_a_right_that_is_stated() {
+        for one in OPERATIONS {
+            let method = Method::from_bytes(one.method.to_uppercase().as_bytes()).unwrap();
+            let needs = rights::needs(&method, one.path);
+            assert!(needs.is_some(), "{method} {} is not in the table of rights", one.path);
+        }
     }
 
     #[test]

@@ -52,6 +52,8 @@ macro_rules! kinds {
 
 kinds! {
     Malformed = BAD_REQUEST, "malformed", "The body is not what it should be";
+    /// On TCP: no token, or an unknown one.
+    Unauthenticated = UNAUTHORIZED, "unauthenticated", "Nobody knows who asks";
     Refused = FORBIDDEN, "refused", "You may not do this";
     NotFound = NOT_FOUND, "not_found", "There is no such thing";
     Method = METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here";
@@ -98,6 +100,9 @@ struct Fields {
     retry_after: Option<u64>,
     #[serde(skip)]
     kind: Kind,
+    /// For `WWW-Authenticate` (RFC 6750): a token came and is none of ours.
+    #[serde(skip)]
+    bad_token: bool,
 }
 
 impl Problem {
@@ -111,6 +116,7 @@ impl Problem {
             job_id: None,
             code: None,
             retry_after: None,
+            bad_token: false,
             kind,
         }))
     }
@@ -136,6 +142,12 @@ impl Problem {
     #[must_use]
     pub fn job(mut self, id: JobId) -> Self {
         self.0.job_id = Some(id);
+        self
+    }
+
+    #[must_use]
+    pub fn about_token(mut self) -> Self {
+        self.0.bad_token = true;
         self
     }
 
@@ -222,6 +234,15 @@ impl IntoResponse for Problem {
         let mut response = json::with_type(self.status(), json::PROBLEM, self.to_json());
         if let Some(seconds) = self.0.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.0.kind == Kind::Unauthenticated {
+            let how = if self.0.bad_token {
+                "Bearer realm=\"attendant\", error=\"invalid_token\""
+            } else {
+                "Bearer realm=\"attendant\""
+            };
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(how));
         }
         response
     }

@@ -5,8 +5,16 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use serde::Serialize;
 
-use super::{Api, access::Peer, json, path::Named, problem::Problem, query::NoParams};
+use super::{
+    Api,
+    access::{Caller, Peer},
+    json,
+    path::Named,
+    problem::Problem,
+    query::NoParams,
+};
 use crate::{
+    config::Right,
     engine::{Engine, catalog::Account, gates::Hold},
     policy::{budget::Class, limit::Limit},
     store::QueueDepth,
@@ -49,10 +57,16 @@ struct HeldKind {
     detail: String,
 }
 
-pub async fn list(State(api): State<Arc<Api>>, _: NoParams) -> Result<Response, Problem> {
+/// Whoever may read any kind of an account sees its queue whole.
+pub async fn list(
+    State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
+    _: NoParams,
+) -> Result<Response, Problem> {
     let catalog = api.engine.catalog();
     let depths = api.engine.depths().await?;
-    let accounts = catalog.accounts.values();
+    let reads = |one: &&Arc<Account>| caller.grants.in_account(Right::Read, &one.name);
+    let accounts = catalog.accounts.values().filter(reads);
     let queues = accounts.map(|account| view(&api.engine, account, &depths)).collect();
     Ok(json::ok(&List { queues }))
 }
@@ -95,7 +109,7 @@ pub async fn pause(
     Named(account): Named<String>,
     _: NoParams,
 ) -> Result<Response, Problem> {
-    set(&api, &account, true, &caller.name).await
+    set(&api, &account, true, &caller).await
 }
 
 pub async fn resume(
@@ -104,12 +118,14 @@ pub async fn resume(
     Named(account): Named<String>,
     _: NoParams,
 ) -> Result<Response, Problem> {
-    set(&api, &account, false, &caller.name).await
+    set(&api, &account, false, &caller).await
 }
 
 /// Answers with the queue as it is then.
-async fn set(api: &Api, account: &str, pause: bool, who: &str) -> Result<Response, Problem> {
-    api.engine.pause(account, pause, who).await.map_err(|no| api.refusal(no))?;
+async fn set(api: &Api, account: &str, pause: bool, caller: &Caller) -> Result<Response, Problem> {
+    caller.needs_account(Right::Operate, account)?;
+    let done = api.engine.pause(account, pause, &caller.name).await;
+    done.map_err(|no| api.refusal_to(caller, no))?;
     let catalog = api.engine.catalog();
     let depths = api.engine.depths().await?;
     let Some(account) = catalog.account(account) else { return Ok(json::ok(&())) };

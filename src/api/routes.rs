@@ -1,74 +1,65 @@
-//! Which handler answers what, and the right that it takes.
+//! Which handler answers what. Which right it takes is said in [`rights`](super::rights).
 
 use std::sync::Arc;
 
 use axum::{
     Router,
     extract::Request,
-    routing::{MethodRouter, get, post},
+    routing::{get, post},
 };
 
 use super::{
-    Api,
-    access::Needs,
-    act, catalog, credentials, enqueue, health, jobs, openapi,
+    Api, act, catalog, credentials, enqueue, health, jobs, openapi,
     problem::{Kind, Problem},
-    queues, wait,
+    queues,
+    rights::Guarded,
+    wait,
 };
-use crate::config::Right::{self, Credentials, Enqueue, Operate, Read, Results};
 
-type Routes = MethodRouter<Arc<Api>>;
-
-/// A route for those who have this right.
-fn may(right: Right, routes: Routes) -> Routes {
-    routes.route_layer(Needs(right))
-}
-
-/// All routes. `/healthz` is the only one that takes no right.
+/// All routes.
 pub(super) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
-        .route("/readyz", may(Read, get(health::ready)))
-        .route("/openapi.json", may(Read, get(openapi::document)))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::document))
         .merge(job_routes())
         .merge(other_routes())
+        .route_layer(Guarded)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)
 }
 
 fn job_routes() -> Router<Arc<Api>> {
-    let jobs = may(Enqueue, post(enqueue::create)).merge(may(Read, get(jobs::list)));
     Router::new()
-        .route("/v1/jobs", jobs)
-        .route("/v1/jobs/batch", may(Enqueue, post(enqueue::batch)))
-        .route("/v1/jobs/{id}", may(Read, get(jobs::get)))
-        .route("/v1/jobs/{id}/wait", may(Read, get(wait::wait)))
-        // Whose right it takes depends on the kind: the handler asks.
+        .route("/v1/jobs", get(jobs::list).post(enqueue::create))
+        .route("/v1/jobs/batch", post(enqueue::batch))
+        .route("/v1/jobs/{id}", get(jobs::get))
+        .route("/v1/jobs/{id}/wait", get(wait::wait))
         .route("/v1/jobs/{id}/result", get(jobs::result))
-        .route("/v1/jobs/{id}/artifacts/{name}", may(Results, get(jobs::artifact)))
-        .route("/v1/jobs/{id}/cancel", may(Operate, post(act::cancel)))
-        .route("/v1/jobs/{id}/retry", may(Operate, post(act::retry)))
-        .route("/v1/jobs/{id}/resolve", may(Operate, post(act::resolve)))
-        .route("/v1/jobs/{id}/erase", may(Operate, post(act::erase)))
+        .route("/v1/jobs/{id}/artifacts/{name}", get(jobs::artifact))
+        .route("/v1/jobs/{id}/cancel", post(act::cancel))
+        .route("/v1/jobs/{id}/retry", post(act::retry))
+        .route("/v1/jobs/{id}/resolve", post(act::resolve))
+        .route("/v1/jobs/{id}/erase", post(act::erase))
 }
 
 fn other_routes() -> Router<Arc<Api>> {
     Router::new()
-        .route("/v1/kinds", may(Read, get(catalog::kinds)))
-        .route("/v1/definitions", may(Read, get(catalog::definitions)))
-        .route("/v1/definitions/{provider}", may(Read, get(catalog::definition)))
-        .route("/v1/schedules", may(Read, get(catalog::schedules)))
-        .route("/v1/credentials", may(Read, get(credentials::list)))
-        .route("/v1/credentials/{account}/{name}", may(Read, get(credentials::get)))
-        .route("/v1/credentials/{account}/{name}/value", may(Credentials, get(credentials::value)))
-        .route("/v1/credentials/{account}/{name}/renew", may(Operate, post(credentials::renew)))
-        .route("/v1/credentials/{account}/{name}/revoke", may(Operate, post(credentials::revoke)))
-        .route("/v1/rekey", may(Operate, post(act::rekey)))
-        .route("/v1/clock/confirm", may(Operate, post(act::confirm_clock)))
-        .route("/v1/queues", may(Read, get(queues::list)))
-        .route("/v1/queues/{account}/pause", may(Operate, post(queues::pause)))
-        .route("/v1/queues/{account}/resume", may(Operate, post(queues::resume)))
+        .route("/v1/kinds", get(catalog::kinds))
+        .route("/v1/definitions", get(catalog::definitions))
+        .route("/v1/definitions/{provider}", get(catalog::definition))
+        .route("/v1/schedules", get(catalog::schedules))
+        .route("/v1/credentials", get(credentials::list))
+        .route("/v1/credentials/{account}/{name}", get(credentials::get))
+        .route("/v1/credentials/{account}/{name}/value", get(credentials::value))
+        .route("/v1/credentials/{account}/{name}/renew", post(credentials::renew))
+        .route("/v1/credentials/{account}/{name}/revoke", post(credentials::revoke))
+        .route("/v1/rekey", post(act::rekey))
+        .route("/v1/clock/confirm", post(act::confirm_clock))
+        .route("/v1/queues", get(queues::list))
+        .route("/v1/queues/{account}/pause", post(queues::pause))
+        .route("/v1/queues/{account}/resume", post(queues::resume))
 }
 
 async fn not_found(request: Request) -> Problem {

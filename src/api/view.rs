@@ -187,7 +187,7 @@ impl OpenJob {
 
     /// Reads the result too, where there is one that the caller may see.
     pub async fn with_result(mut self, engine: &Engine, caller: &Caller) -> StoreResult<Self> {
-        let may = self.row.has_result && caller.may(Right::Results);
+        let may = self.row.has_result && caller.grants.on_job(Right::Results, &self.row);
         if may && is_secret(self.kind.as_deref()) {
             self.result = Some(HIDDEN.into());
         } else if may
@@ -241,6 +241,29 @@ impl OpenJob {
             tags: &row.tags,
         }
     }
+}
+
+/// What is left of a job for somebody who may not read it, but did something with it.
+#[derive(Debug, Serialize)]
+pub struct Outline<'a> {
+    id: JobId,
+    kind: &'a str,
+    account: &'a str,
+    state: JobState,
+}
+
+#[must_use]
+pub fn outline(row: &JobRow) -> Outline<'_> {
+    Outline { id: row.id, kind: &row.kind, account: &row.account, state: row.state }
+}
+
+/// A stored job, as JSON, as far as this caller may see it.
+pub async fn for_caller(engine: &Engine, row: JobRow, caller: &Caller) -> StoreResult<Vec<u8>> {
+    if !caller.reads(&row) {
+        return Ok(super::json::bytes(&outline(&row)));
+    }
+    let job = OpenJob::open(engine, row).with_result(engine, caller).await?;
+    Ok(super::json::bytes(&job.view()))
 }
 
 /// Whether a kind's result is only for those who may have credentials. Of one that is no longer

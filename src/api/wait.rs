@@ -16,7 +16,7 @@ use super::{
     problem::{Kind, Problem},
     query::{self, Raw},
 };
-use crate::store::JobRow;
+use crate::{config::Right, store::JobRow};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 const LONGEST: Duration = Duration::from_hours(1);
@@ -51,7 +51,7 @@ pub async fn wait(
     let timeout =
         params.take("timeout", |text| query::duration(text, LONGEST)).unwrap_or(DEFAULT_TIMEOUT);
     params.done()?;
-    let row = api.find(id).await?;
+    let row = api.job(&caller, &[Right::Read], id).await?;
     let Ok(_waits) = api.waits.try_acquire() else {
         let words = format!("{MAX_WAITS} requests wait already: ask for the job now and then");
         return Err(Problem::new(Kind::TooMany, words).retry_after(LOOK_AGAIN));
@@ -69,7 +69,7 @@ async fn ended(api: &Api, first: JobRow, scope: Scope) -> Result<JobRow, Problem
     // Subscribed before the look that counts, so that no end falls in between.
     let mut ends = api.engine.waiters.subscribe(first.root);
     loop {
-        let row = api.find(first.id).await?;
+        let row = api.engine.find(first.id).await.map_err(|no| api.refusal(no))?;
         let over = match scope {
             Scope::Job => row.state.has_ended(),
             Scope::Chain => !detail::is_live(&api.engine.store.chain(row.root).await?),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::{
     Account, Env,
@@ -63,6 +64,7 @@ pub struct Allow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
     User(String),
+    Uid(u32),
     Group(String),
 }
 
@@ -98,6 +100,7 @@ pub(super) struct RawApi {
 #[serde(default, deny_unknown_fields)]
 struct RawClient {
     user: Option<String>,
+    uid: Option<u32>,
     group: Option<String>,
     name: Option<String>,
     sha256: Option<String>,
@@ -120,6 +123,27 @@ pub(super) fn build(
     let allow = collect(raw.allow, "api.allow", accounts, check, allow);
     let tokens = collect(raw.tokens, "api.tokens", accounts, check, token);
     unique(&tokens, check);
+    for (n, one) in tokens.iter().enumerate().filter(|(_, one)| is_guessed(one)) {
+        let words = format!(
+            "is the digest of a token that anybody would guess: make `{}` one with `openssl rand \
+             -hex 32`, and write the digest of it without a line end",
+            one.name
+        );
+        check.wrong(&format!("api.tokens[{n}].sha256"), words);
+    }
+    for (n, one) in allow.iter().enumerate() {
+        let key = format!("api.allow[{n}]");
+        if one.access.may.is_empty() && check.is_written(&format!("{key}.may")) {
+            check.warn(&key, "gives no right: write may = [\"read\"] or others");
+        }
+        if is_nobody(&one.peer) {
+            check.warn(
+                &key,
+                "names the user that stands for all whom the kernel has no number for, such as \
+                 those of other user namespaces: give the program a user of its own",
+            );
+        }
+    }
     Some(Api { socket: socket?, socket_is_configured, listen: raw.listen, allow, tokens })
 }
 
@@ -178,11 +202,12 @@ fn collect<T>(
 }
 
 fn allow(raw: RawClient, key: &str, check: &mut Check) -> Option<Allow> {
-    let peer = match (raw.user, raw.group) {
-        (Some(user), None) => Peer::User(user),
-        (None, Some(group)) => Peer::Group(group),
+    let peer = match (raw.user, raw.uid, raw.group) {
+        (Some(user), None, None) => Peer::User(user),
+        (None, Some(uid), None) => Peer::Uid(uid),
+        (None, None, Some(group)) => Peer::Group(group),
         _ => {
-            check.wrong(key, "write exactly one of `user` and `group`");
+            check.wrong(key, "write exactly one of `user`, `uid` and `group`");
             return None;
         }
     };
@@ -198,6 +223,29 @@ fn token(raw: RawClient, key: &str, check: &mut Check) -> Option<Token> {
     let access =
         Access { may: raw.may.into_iter().collect(), accounts: raw.accounts, kinds: raw.kinds };
     Some(Token { name: raw.name?, sha256, access })
+}
+
+/// What people write while they try something, and what a mistake in a pipe gives. A digest of
+/// equal bytes is one that nobody computed.
+fn is_guessed(token: &Token) -> bool {
+    const WORDS: [&str; 12] = [
+        "", "\n", "token", "secret", "password", "changeme", "test", "admin", "attendant", "example",
+        "foo", "123456",
+    ];
+    let digest = &token.sha256.0;
+    let of = |text: &str| *digest == <[u8; 32]>::from(Sha256::digest(text));
+    digest.iter().all(|byte| *byte == digest[0])
+        || WORDS.iter().any(|word| of(word) || of(&format!("{word}\n")))
+        || of(&token.name)
+        || of(&format!("{}\n", token.name))
+}
+
+fn is_nobody(peer: &Peer) -> bool {
+    const OVERFLOW: [&str; 3] = ["nobody", "nogroup", "65534"];
+    match peer {
+        Peer::User(name) | Peer::Group(name) => OVERFLOW.contains(&name.as_str()),
+        Peer::Uid(uid) => *uid == 65_534,
+    }
 }
 
 fn unique(tokens: &[Token], check: &mut Check) {

@@ -108,6 +108,9 @@ pub(super) fn build(
     schedules(&raw.schedules, &accounts, check);
     let storage = database::build(&raw.database, raw.seal.key, env, check);
     let api = api::build(raw.api, &accounts, env, check);
+    if raw.hooks.listen.is_some() {
+        check.warn("hooks.listen", "is not served by this version: nothing listens there");
+    }
     let storage = storage?;
     Some(Config {
         jobs_dir: jobs_dir(raw.jobs_dir.as_deref(), main.as_deref(), check),

@@ -56,6 +56,7 @@ const API: Fields = &[
         "allow",
         List(&Table(&[
             ("user", Text(grammar::nonempty)),
+            ("uid", Integer { min: 0, max: 4_294_967_294 }),
             ("group", Text(grammar::nonempty)),
             ("may", MAY),
             ("accounts", ACCOUNTS),

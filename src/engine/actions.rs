@@ -115,6 +115,7 @@ impl Engine {
                 Ok(Cancelled::Now)
             }
             CancelOutcome::Asked(seq) => {
+                Self::told(Name::JobCancelAsked, &row, Some(who), None);
                 self.running.stop(seq, Stop::Cancelled);
                 Ok(Cancelled::Asked)
             }

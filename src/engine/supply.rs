@@ -6,6 +6,7 @@ use super::{Engine, actions::Refusal};
 use crate::{
     credentials::cell::{Cell, Held, Unavailable},
     policy::{budget::Class, codes::Code},
+    telemetry::events::{Event, Name, emit},
 };
 
 /// How long a wait for a renewal lasts before the renewal is woken again.
@@ -86,8 +87,17 @@ impl Engine {
     }
 
     /// Renews now, whatever the time; forgets refused logins.
-    pub async fn renew(&self, account: &str, name: &str) -> Result<(), Refusal> {
+    pub async fn renew(&self, account: &str, name: &str, who: &str) -> Result<(), Refusal> {
         let cell = self.cell(account, name)?;
+        emit(
+            Name::CredentialRenewalAsked,
+            &Event {
+                account: Some(account),
+                credential: Some(name),
+                actor: Some(who),
+                ..Event::default()
+            },
+        );
         self.forgive_logins(&cell).await?;
         cell.forgive(&*self.store).await?;
         self.wake_renewal(cell.queue, name).await?;

@@ -73,7 +73,7 @@ impl Time {
     #[must_use]
     pub fn sure(&self, now: Now) -> Timestamp {
         let mut doubt = self.doubt();
-        self.tell(doubt.look(now));
+        self.tell(doubt.look(now), None);
         if doubt.is_doubtful() { doubt.at(now) } else { now.wall }
     }
 
@@ -85,12 +85,12 @@ impl Time {
     /// Since when the time was in doubt, if it is no more since the last step or this one.
     pub(super) fn look(&self, now: Now) -> Option<Timestamp> {
         let change = self.doubt().look(now);
-        self.tell(change);
+        self.tell(change, None);
         self.stepped.fetch_add(1, Ordering::AcqRel);
         self.was_doubtful.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn tell(&self, change: Option<Change>) {
+    fn tell(&self, change: Option<Change>, who: Option<&str>) {
         let (name, detail) = match change {
             None => return,
             Some(Change::Doubtful) => (Name::ClockDoubtful, DOUBTFUL),
@@ -102,7 +102,7 @@ impl Time {
                 (Name::ClockConfirmed, "the clock is right: deadlines count again")
             }
         };
-        emit(name, &Event { detail: Some(detail), ..Event::default() });
+        emit(name, &Event { detail: Some(detail), actor: who, ..Event::default() });
     }
 
     /// How many steps were followed: who keeps times in memory compares.
@@ -122,7 +122,7 @@ impl Engine {
     pub fn clock_is_doubtful(&self) -> bool {
         let now = self.clock.now();
         let mut doubt = self.time.doubt();
-        self.time.tell(doubt.look(now));
+        self.time.tell(doubt.look(now), None);
         doubt.is_doubtful()
     }
 
@@ -150,10 +150,10 @@ impl Engine {
     }
 
     /// A person's word: the clock is right.
-    pub fn confirm_clock(&self) {
+    pub fn confirm_clock(&self, who: &str) {
         let now = self.clock.now();
         let change = self.time.doubt().confirm(now);
-        self.time.tell(change);
+        self.time.tell(change, Some(who));
     }
 
     /// A provider told what time it is.
@@ -166,7 +166,7 @@ impl Engine {
         if change.is_none() {
             *self.time.denied() = Some(format!("{account}'s provider says that it is {told}"));
         }
-        self.time.tell(change);
+        self.time.tell(change, None);
     }
 
     /// Follows a step of the wall clock before anything is decided by it. The time that was looked

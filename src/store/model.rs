@@ -268,6 +268,16 @@ pub struct JobRow {
     /// The last observed status with its number, sealed.
     pub status: Option<(i64, Vec<u8>)>,
     pub has_result: bool,
+    /// Of the chain's first job.
+    pub root_kind: String,
+    pub root_account: String,
+}
+
+/// Jobs of these accounts, whose kind or whose chain's first kind is one of these; `None`: any.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Within {
+    pub accounts: Option<Vec<String>>,
+    pub kinds: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -280,6 +290,8 @@ pub struct JobFilter {
     pub since: Option<Timestamp>,
     /// Only jobs older than this one.
     pub before: Option<JobId>,
+    /// Only jobs within one of these; `None`: all.
+    pub within: Option<Vec<Within>>,
     pub limit: u32,
 }
 
@@ -316,6 +328,8 @@ pub struct ChainRow {
     pub id: JobId,
     pub parent: Option<JobSeq>,
     pub state: JobState,
+    pub kind: String,
+    pub account: String,
 }
 
 #[derive(Debug, Clone)]

@@ -50,10 +50,14 @@ names! {
     JobRetryScheduled = "job.retry_scheduled", WARN;
     JobCompleted = "job.completed", INFO;
     JobDead = "job.dead", ERROR;
+    /// Somebody wants a running job to end.
+    JobCancelAsked = "job.cancel_asked", INFO;
     JobCancelled = "job.cancelled", INFO;
     JobResolved = "job.resolved", INFO;
     JobErased = "job.erased", INFO;
     CredentialObtained = "credential.obtained", INFO;
+    /// Somebody wants it renewed now.
+    CredentialRenewalAsked = "credential.renewal_asked", INFO;
     CredentialRenewalFailed = "credential.renewal_failed", WARN;
     CredentialAtRisk = "credential.at_risk", ERROR;
     CredentialPublished = "credential.published", INFO;

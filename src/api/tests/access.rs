@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn strangers_learn_only_that_it_is_alive() {
-    let setup = Setup::with_access(Access::of(vec![])).await;
+    let setup = Setup::with_access(Access::of(vec![], Clock::System)).await;
     setup.get("/healthz").await.expect(200);
     for path in ["/readyz", "/v1/jobs", "/v1/nothing", "/openapi.json"] {
         let problem = setup.get(path).await.problem(403);

@@ -238,7 +238,7 @@ async fn a_step_while_nothing_ran_is_followed_at_the_start() {
         let polled = setup.followed("1").await;
         let due = setup.row(polled).await.run_at;
         setup.engine.keep_time_now().await.unwrap();
-        let Setup { engine, clock, stop, server, _folder: folder, .. } = setup;
+        let Setup { engine, clock, stop, server, folder, .. } = setup;
         stop.cancel();
         server.await.unwrap();
         engine.store.close().await;
@@ -278,7 +278,7 @@ async fn nothing_is_revoked_or_forgotten_by_a_time_in_doubt() {
     assert!(!matches!(next(), Step::Revoke(_)), "{:?}", next());
     cell.rotate(store, vault, engine.sure_time(), |_| {}).await.unwrap();
     assert_eq!(cell.rotation().retired.len(), 2);
-    engine.confirm_clock();
+    engine.confirm_clock("root");
     assert_eq!(next(), Step::Revoke(1));
     cell.rotate(store, vault, engine.sure_time(), |_| {}).await.unwrap();
     assert_eq!(cell.rotation().retired.len(), 1, "what has expired is forgotten");

@@ -9,8 +9,10 @@ mod credentials;
 mod fuzz;
 mod jobs;
 mod operations;
+mod rights;
 mod sealing;
 mod steps;
+mod tcp;
 mod waiting;
 
 use std::{sync::Arc, time::Duration};
@@ -18,14 +20,17 @@ use std::{sync::Arc, time::Duration};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{net::UnixListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{access::Access, serve::serve_to};
+use super::{Listeners, access::Access, serve};
 use crate::{
     chance::Chance,
     clock::{Clock, ManualClock},
-    config::{Config, Env, Inputs},
+    config::{self, Config, Env, Inputs},
     credentials::vault::{self, Part, Vault},
     definition::Registry,
     engine::{
@@ -76,7 +81,7 @@ struct Setup {
     client: reqwest::Client,
     stop: CancellationToken,
     server: JoinHandle<()>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// An answer that was read.
@@ -113,7 +118,7 @@ impl Answer {
 
 impl Setup {
     async fn new() -> Self {
-        Self::with_access(Access::own_user()).await
+        Self::with_access(own_user()).await
     }
 
     async fn with_access(access: Access) -> Self {
@@ -121,6 +126,14 @@ impl Setup {
     }
 
     async fn with(access: Access, config: &str) -> Self {
+        Self::build(|_| access, config, None).await
+    }
+
+    async fn build(
+        access: impl FnOnce(&config::Api) -> Access,
+        config: &str,
+        tcp: Option<TcpListener>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("jobs.d")).unwrap();
         std::fs::write(folder.path().join("jobs.d/acme.toml"), ACME).unwrap();
@@ -129,9 +142,12 @@ impl Setup {
         let socket = folder.path().join("attendant.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve_to(Arc::clone(&engine), listener, stop.clone(), access));
+        let listeners = Listeners { socket: listener, tcp };
+        let access = Arc::new(access(&load(&folder).api));
+        let serving = serve(Arc::clone(&engine), listeners, access, stop.clone());
+        let server = tokio::spawn(serving);
         let client = reqwest::Client::builder().unix_socket(socket).build().unwrap();
-        Self { engine, clock, client, stop, server, _folder: folder }
+        Self { engine, clock, client, stop, server, folder }
     }
 
     async fn send(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Answer {
@@ -139,6 +155,10 @@ impl Setup {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         Answer { status, headers, bytes: response.bytes().await.unwrap().to_vec() }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -197,13 +217,25 @@ impl Setup {
     }
 }
 
-async fn engine_with(folder: &TempDir, clock: ManualClock, config: &str) -> Arc<Engine> {
-    let file = folder.path().join("attendant.toml");
-    std::fs::write(&file, config).unwrap();
-    let env: Env = [("HOME", "/tmp"), ("ID", "id"), ("SECRET", "secret")]
+/// The daemon's own user and root.
+fn own_user() -> Access {
+    Access::of(vec![nix::unistd::Uid::effective().as_raw(), 0], Clock::System)
+}
+
+fn env() -> Env {
+    [("HOME", "/tmp"), ("ID", "id"), ("SECRET", "secret")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
-    let config = Config::load(&Inputs::new(Some(&file), &env)).unwrap();
+        .into()
+}
+
+fn load(folder: &TempDir) -> Config {
+    let file = folder.path().join("attendant.toml");
+    Config::load(&Inputs::new(Some(&file), &env())).unwrap()
+}
+
+async fn engine_with(folder: &TempDir, clock: ManualClock, config: &str) -> Arc<Engine> {
+    std::fs::write(folder.path().join("attendant.toml"), config).unwrap();
+    let (env, config) = (env(), load(folder));
     let registry = Registry::load(config.jobs_dir.as_deref()).unwrap();
     let plan = plan::plan(&config, registry, &env, Visibility::Service).unwrap();
     let lock = DatabaseLock::take(&folder.path().join("attendant.db")).unwrap();

@@ -33,7 +33,7 @@ async fn a_secret_that_ends_soon_is_told_and_holds_nothing_up() {
     let config = CONFIG
         .replace(r#"{ env = "ID" }"#, r#"{ env = "ID", expires = "2027-01-29T08:00:01Z" }"#)
         .replace(r#"{ env = "SECRET" }"#, r#"{ env = "SECRET", expires = "2027-02-01" }"#);
-    let setup = Setup::with(Access::own_user(), &config).await;
+    let setup = Setup::with(own_user(), &config).await;
     credentials::put(&setup, Duration::from_hours(24 * 365)).await;
     assert_eq!(setup.get("/readyz").await.expect(200), json!({"status": "ready"}));
     let table = [

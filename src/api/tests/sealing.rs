@@ -1,9 +1,10 @@
 //! What is secret and what is erased, as clients see it.
 
-use std::collections::BTreeSet;
-
 use super::*;
-use crate::{api::access::Caller, config::Right};
+use crate::{
+    api::access::{Caller, Grants},
+    config::{Access, Right},
+};
 
 async fn login(setup: &Setup) -> JobId {
     setup.job(&json!({"kind": "acme.login", "key": "k", "tags": ["t"]})).await
@@ -32,9 +33,11 @@ async fn a_secret_result_shows_in_one_place() {
 
 #[test]
 fn a_missing_right_is_named() {
-    let caller = Caller::with(BTreeSet::from([Right::Results]));
-    assert!(caller.needs(Right::Results).is_ok());
-    let problem = caller.needs(Right::Credentials).unwrap_err().because("it holds secrets");
+    let may = [Right::Results].into();
+    let caller = Caller::with(Grants::of(vec![Access { may, accounts: None, kinds: None }]));
+    assert!(caller.needs_in(Right::Results, "acme").is_ok());
+    let problem = caller.needs_in(Right::Credentials, "acme").unwrap_err();
+    let problem = problem.because("it holds secrets");
     let told: Value = serde_json::from_slice(&problem.to_json()).unwrap();
     let detail = told["detail"].as_str().unwrap();
     assert!(detail.starts_with("it holds secrets: this needs the right `credentials`"), "{detail}");

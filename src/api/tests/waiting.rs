@@ -89,7 +89,7 @@ async fn stopping_answers_those_who_wait() {
     let (pair, _other) = tokio::net::UnixStream::pair().unwrap();
     let peer = pair.peer_cred().unwrap();
     let api = Arc::new(Api::new(Arc::clone(&setup.engine), setup.stop.clone()));
-    let me = Access::own_user().caller(&peer).await;
+    let me = own_user().peer(&peer).await;
     let waiting = wait(State(api), Peer(me), Id(id), Raw::default());
     let (answer, ()) = tokio::join!(waiting, async { setup.stop.cancel() });
     assert_eq!(answer.unwrap_err().kind(), Kind::Draining);

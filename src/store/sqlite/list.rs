@@ -5,6 +5,15 @@ use sqlx::sqlite::SqliteArguments;
 use super::{args, encode::state_code, flush::Arg, sql::JOB_COLUMNS};
 use crate::store::{JobFilter, StoreError, StoreResult};
 
+/// Within one of the limits at least; with no limit at all nothing is let through.
+const WITHIN: &str = " AND EXISTS (SELECT 1 FROM json_each(?) AS w
+  WHERE (w.value ->> '$.accounts' IS NULL
+      OR q.account IN (SELECT value FROM json_each(w.value, '$.accounts')))
+    AND (w.value ->> '$.kinds' IS NULL
+      OR k.name IN (SELECT value FROM json_each(w.value, '$.kinds'))
+      OR (SELECT rk.name FROM jobs AS r JOIN kinds AS rk ON rk.id = r.kind WHERE r.seq = j.root)
+         IN (SELECT value FROM json_each(w.value, '$.kinds'))))";
+
 /// Newest first; the id, whose beginning is its time, is the cursor.
 pub(super) fn list_statement(filter: &JobFilter) -> StoreResult<(String, SqliteArguments)> {
     let mut sql = format!("{JOB_COLUMNS} WHERE true");
@@ -43,6 +52,9 @@ pub(super) fn list_statement(filter: &JobFilter) -> StoreResult<(String, SqliteA
     }
     if let Some(since) = filter.since {
         add(" AND j.created_at >= ?", Arg::Int(Some(since.0)))?;
+    }
+    if let Some(within) = &filter.within {
+        add(WITHIN, Arg::Text(Some(serde_json::json!(within).to_string())))?;
     }
     if let Some(before) = filter.before {
         add(" AND j.id < ?", Arg::Bytes(Some(before.0.as_bytes().to_vec())))?;

@@ -305,6 +305,8 @@ impl Store for SqliteStore {
                     id: read::job_id(row, 1)?,
                     parent: row.get(2),
                     state: read::state(row.get(3))?,
+                    kind: row.get(4),
+                    account: row.get(5),
                 })
             })
             .collect()

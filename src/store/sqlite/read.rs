@@ -153,6 +153,8 @@ pub(super) fn job(row: &SqliteRow) -> StoreResult<JobRow> {
         error: stored_error(row, 27),
         status: row.get::<Option<i64>, _>(32).map(|n| (n, row.get(30))),
         has_result: row.get(31),
+        root_kind: row.get::<Option<String>, _>(33).unwrap_or_default(),
+        root_account: row.get::<Option<String>, _>(34).unwrap_or_default(),
     })
 }
 

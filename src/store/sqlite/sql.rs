@@ -76,8 +76,10 @@ pub(super) const OBSERVATIONS: &str = "
     SELECT n, at, polls, status FROM observations WHERE job = ? ORDER BY n";
 
 pub(super) const CHAIN: &str = "
-    SELECT seq, id, parent, state FROM jobs WHERE seq = ?
-    UNION ALL SELECT seq, id, parent, state FROM jobs WHERE root = ?
+    SELECT j.seq, j.id, j.parent, j.state, k.name, q.account
+    FROM (SELECT seq, id, parent, state, kind, queue FROM jobs WHERE seq = ?
+          UNION ALL SELECT seq, id, parent, state, kind, queue FROM jobs WHERE root = ?) AS j
+    JOIN kinds AS k ON k.id = j.kind JOIN queues AS q ON q.id = j.queue
     ORDER BY 1";
 
 pub(super) const ARTIFACTS: &str = "

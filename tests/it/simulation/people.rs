@@ -60,7 +60,7 @@ pub async fn ask(sim: Arc<Sim>, engine: Arc<Engine>, ask: Ask) {
             sim.note(|| format!("pause {account} {pause}: {paused}"));
         }
         Ask::Renew(account) => {
-            let renewed = engine.renew(account, CREDENTIAL).await.is_ok();
+            let renewed = engine.renew(account, CREDENTIAL, WHO).await.is_ok();
             sim.note(|| format!("renew {account}: {renewed}"));
         }
         Ask::Value(account) => value(&sim, &engine, account).await,

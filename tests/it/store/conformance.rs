@@ -131,6 +131,7 @@ macro_rules! conformance {
                 by_error_code,
                 by_creation,
                 filters_combine,
+                within_limits,
                 pages_are_stable_while_jobs_arrive,
             ],
             tables: [

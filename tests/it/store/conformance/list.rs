@@ -1,6 +1,6 @@
 use attendant::{
     clock::new_job_id,
-    store::{JobFilter, NewJob, Settlement, StoredError},
+    store::{JobFilter, NewJob, Settlement, StoredError, Within},
     types::{JobId, JobState},
 };
 
@@ -65,6 +65,46 @@ pub async fn by_kind_and_account(world: World) {
     assert!(ids(&world, account("no_such")).await.is_empty());
 }
 
+pub async fn within_limits(world: World) {
+    let kind = world.store.kind_id("certn.users").await.unwrap();
+    let queue = world.store.queue_id("certn_test").await.unwrap();
+    let root = world.running().await;
+    let child = NewJob { kind, ..world.child_of(&root) };
+    let child_id = child.id;
+    let end = Settlement { children: vec![child], ..ended(&root, JobState::Completed, at(1)) };
+    assert!(world.settle(end).await);
+    let other = world.add(NewJob { queue, kind, ..world.job() }).await;
+    let names = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect());
+    let found = async |within: Vec<Within>| {
+        let mut found = ids(&world, JobFilter { within: Some(within), ..all() }).await;
+        found.sort();
+        found
+    };
+    let sorted = |mut ids: Vec<JobId>| {
+        ids.sort();
+        ids
+    };
+    let limit = |accounts, kinds| Within { accounts, kinds };
+    // Nothing is within no limit.
+    assert!(found(vec![]).await.is_empty());
+    assert_eq!(found(vec![limit(None, None)]).await.len(), 3);
+    assert_eq!(found(vec![limit(names(&["certn_test"]), None)]).await, [other]);
+    assert!(found(vec![limit(names(&[]), None)]).await.is_empty());
+    // What came of a kind is within it.
+    let family = sorted(vec![root.id, child_id]);
+    assert_eq!(found(vec![limit(None, names(&["certn.applicant"]))]).await, family);
+    let users = limit(None, names(&["certn.users"]));
+    assert_eq!(found(vec![users]).await, sorted(vec![child_id, other]));
+    let both = limit(names(&["certn"]), names(&["certn.users"]));
+    assert_eq!(found(vec![both.clone()]).await, [child_id]);
+    let either = vec![both, limit(names(&["certn_test"]), None)];
+    assert_eq!(found(either).await, sorted(vec![child_id, other]));
+    let row = world.row(child_id).await;
+    assert_eq!((row.root_kind.as_str(), row.root_account.as_str()), ("certn.applicant", "certn"));
+    let row = world.row(other).await;
+    assert_eq!((row.root_kind.as_str(), row.root_account.as_str()), ("certn.users", "certn_test"));
+}
+
 pub async fn by_tag(world: World) {
     let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
     let one = world.add(NewJob { tags: tags(&["a"]), ..made_at(&world, 1) }).await;
@@ -117,6 +157,10 @@ pub async fn filters_combine(world: World) {
         code: Some("timeout".to_owned()),
         since: Some(at(2)),
         before: Some(dead[2]),
+        within: Some(vec![Within {
+            accounts: Some(vec!["certn".to_owned()]),
+            kinds: Some(vec!["certn.applicant".to_owned()]),
+        }]),
         limit: 100,
     };
     assert_eq!(ids(&world, filter).await, [dead[1]]);
