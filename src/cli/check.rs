@@ -1,5 +1,7 @@
 //! `attendant check`.
 
+mod files;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -54,8 +56,10 @@ fn examine_with(config: &Config, env: &Env) -> Result<Report, Diagnostics> {
     let visibility = if inside { Visibility::Service } else { Visibility::Outside };
     let (providers, kinds) = (registry.providers().count(), registry.kinds().count());
     let plan = plan::plan(config, registry, env, visibility)?;
+    let mut warnings = plan.warnings;
+    warnings.extend(files::look(config, env, &plan.registry));
     let accounts = config.accounts.len();
-    Ok(Report { problems: vec![], warnings: plan.warnings, accounts, providers, kinds })
+    Ok(Report { problems: vec![], warnings, accounts, providers, kinds })
 }
 
 impl Report {

@@ -211,12 +211,24 @@ fn full_name(one: &Value) -> String {
     format!("{}/{}", fields::cell(one, "account"), fields::cell(one, "name"))
 }
 
-/// The last error, unless a success came after it.
+/// The last error, unless a success came after it, and what is wrong with its files.
 fn trouble(one: &Value) -> String {
-    if fields::text(one, "state") == "fresh" {
-        return String::new();
+    let mut troubles = vec![];
+    if fields::text(one, "state") != "fresh" {
+        troubles.push(fields::reason(one, "last_error.code", "last_error.message"));
     }
-    fields::reason(one, "last_error.code", "last_error.message")
+    for sink in fields::list(one, "sinks") {
+        let file = fields::text(sink, "file");
+        if fields::text(sink, "state") == "failing" {
+            troubles.push(format!("{file}: {}", fields::text(sink, "last_error.message")));
+        }
+        if fields::number(sink, "command.errors") > 0 {
+            let code = fields::text(sink, "command.last_error");
+            troubles.push(format!("the command of {file}: {code}"));
+        }
+    }
+    troubles.retain(|one| !one.is_empty());
+    troubles.join("; ")
 }
 
 /// Print a credential's value, which is obtained first if there is none
@@ -399,11 +411,18 @@ mod tests {
              "last_error": {"code": "connect", "message": "old"}},
             {"account": "gate", "name": "t", "state": "locked_out", "generation": 0,
              "expires_at": null, "last_error": {"code": "lockout", "message": null}},
+            {"account": "x", "name": "t", "state": "fresh", "generation": 1, "expires_at": null,
+             "sinks": [{"file": "/run/a", "state": "failing",
+                        "last_error": {"code": "sink_failed", "message": "no room"}},
+                       {"file": "/run/b", "state": "written",
+                        "command": {"errors": 2, "last_error": "command_failed"}}]},
         ]});
         let expected = "\
 CREDENTIAL          STATE       EXPIRES  RENEWAL  GENERATION  LAST ERROR
 certn/access_token  fresh       in 1h    in 40m   3
 gate/t              locked_out  -        -        0           lockout
+x/t                 fresh       -        -        1           /run/a: no room; the command of \
+/run/b: command_failed
 ";
         assert_eq!(table(&list, now), expected);
     }

@@ -15,6 +15,7 @@ mod enqueue;
 mod exit;
 mod fields;
 mod jobs;
+mod man;
 mod options;
 mod queues;
 mod rekey;
@@ -80,6 +81,7 @@ fn dispatch(cli: Cli, env: &Env, console: &mut Console<'_>) -> Ended {
         Command::Sandbox(sandbox) => sandbox.run(console),
         Command::Check => check::run(global.config.as_deref(), env, console),
         Command::Completions(completions) => completions.run(console),
+        Command::Man(man) => man.run(console),
         Command::Client(ClientCommand::Definitions(definitions)) if definitions.is_schema() => {
             Definitions::print_schema(console)
         }

@@ -12,6 +12,7 @@ use super::{
     definitions::{Definitions, Kinds},
     enqueue::Enqueue,
     jobs::Jobs,
+    man::Man,
     queues::Queues,
     rekey::Rekey,
 };
@@ -41,7 +42,7 @@ The daemon's socket [default: $ATTENDANT_SOCKET, else the configuration's, else 
 /// Keeps credentials fresh and follows work at other companies' APIs until it is complete.
 ///
 /// One daemon (`attendant run`) with a persistent job queue; all other commands ask it over its
-/// Unix socket, but for `demo`, `sandbox`, `check` and `completions`, which need no daemon.
+/// Unix socket, but for `demo`, `sandbox`, `check`, `completions` and `man`, which need no daemon.
 #[derive(Debug, Parser)]
 #[command(name = "attendant", version, after_help = AFTER, max_term_width = 100)]
 pub(super) struct Cli {
@@ -79,7 +80,10 @@ Examples:
     #[cfg(feature = "sandbox")]
     /// Show all of it in under a minute, with simulated providers and a throw-away database
     #[command(after_help = "\
-Needs no accounts and leaves nothing behind. Exit code 0 only if every part worked.")]
+Needs no accounts and leaves nothing behind. Exit code 0 only if every part worked.
+
+Examples:
+  attendant demo")]
     Demo,
     #[cfg(feature = "sandbox")]
     Sandbox(Sandbox),
@@ -87,7 +91,9 @@ Needs no accounts and leaves nothing behind. Exit code 0 only if every part work
     #[command(after_help = "\
 Prints one problem a line, as `file:line: key: message`, and warnings marked so. Needs no daemon
 and changes nothing. A secret that only the service can see (`credential = …`) is a warning when
-this runs outside of it. Exit code 2 if there are problems.
+this runs outside of it. What is not there yet, or not right yet, of the files, folders, programs,
+users and groups that the configuration names is a warning too; run it as the daemon's user to have
+its permissions looked at. Exit code 2 if there are problems.
 
 Examples:
   attendant check
@@ -96,6 +102,7 @@ Examples:
     #[command(flatten)]
     Client(ClientCommand),
     Completions(Completions),
+    Man(Man),
 }
 
 /// Commands that ask the daemon.
@@ -116,6 +123,15 @@ pub(super) enum ClientCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit code 1 when something needs a person: trouble with the database, a paused queue, a refused
-login, an API that has changed, a job of which nobody knows whether it was carried out. What mends
-itself (a spent budget, a provider that is down) is shown, and so are dead jobs; exit code 0.")]
+login, an API that has changed, a job of which nobody knows whether it was carried out, a secret
+that ends soon, a clock in doubt, a file that cannot be written. What mends itself (a spent budget, a
+provider that is down) is shown, and so are jobs that died in the last day; exit code 0.
+
+With --json: `ready`, `needs_person`, `concerns` (each with `code`, `subject`, `detail`,
+`needs_person`, `advice`), `running`, `due`, `waiting`, and `next` (each with `at` and `what`).
+Whoever may read only some accounts sees those.
+
+Examples:
+  attendant status
+  attendant status --json | jq -r '.concerns[] | select(.needs_person) | .detail'")]
 pub(super) struct Status {}

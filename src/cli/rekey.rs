@@ -16,7 +16,10 @@ use super::{
 Jobs go on meanwhile. It may take long with a large database; if this command is interrupted, or the
 daemon killed, the daemon goes on with it by itself. Afterwards nothing is sealed with the old key.
 Backups made before need the old key and cannot be read with the new one: make a backup, and keep a
-copy of the new key. Exit code 1 if the key cannot be replaced, with what to do.")]
+copy of the new key. Exit code 1 if the key cannot be replaced, with what to do.
+
+Examples:
+  attendant rekey")]
 pub(super) struct Rekey {}
 
 impl Rekey {

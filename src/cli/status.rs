@@ -21,6 +21,7 @@ struct Answers {
     ready: Value,
     queues: Value,
     credentials: Value,
+    schedules: Value,
     /// Jobs of which nobody knows the outcome.
     unknown: Value,
     /// Jobs that died in the last day.
@@ -87,6 +88,7 @@ async fn ask(session: &Session<'_, '_>) -> Result<Answers, Failure> {
         ready,
         queues: session.get(&["queues"], &[]).await?.value()?,
         credentials: session.get(&["credentials"], &[]).await?.value()?,
+        schedules: session.get(&["schedules"], &[]).await?.value()?,
         unknown: session.get(&["jobs"], &unknown).await?.value()?,
         dead: session.get(&["jobs"], &dead).await?.value()?,
     })
@@ -113,7 +115,7 @@ impl Report {
             running: sum("running"),
             due: sum("due"),
             waiting: sum("waiting"),
-            next: coming(queues, credentials, now),
+            next: coming(answers, now),
             concerns,
         }
     }
@@ -176,8 +178,18 @@ fn concern(reason: &Value) -> Concern {
             account => account,
         },
         detail: fields::text(reason, "detail"),
-        advice: String::new(),
+        advice: advice(&code).to_owned(),
         code,
+    }
+}
+
+/// Where the detail does not say what to do.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "clock_doubtful" => "where the clock is right: attendant queues resume --all",
+        "secret_expiring" => "put a new one where the configuration reads it",
+        "disk_full" => "make room on the disk of the database; it goes on by itself then",
+        _ => "",
     }
 }
 
@@ -267,7 +279,24 @@ fn died(jobs: &[Value]) -> Option<Concern> {
     })
 }
 
-fn coming(queues: &[Value], credentials: &[Value], now: Timestamp) -> Vec<Next> {
+fn coming(answers: &Answers, now: Timestamp) -> Vec<Next> {
+    let queues = fields::list(&answers.queues, "queues");
+    let credentials = fields::list(&answers.credentials, "credentials");
+    let schedules = fields::list(&answers.schedules, "schedules");
+    let occurrences = schedules.iter().filter_map(|one| {
+        let at = fields::time(one, "next_at")?;
+        let (name, kind) = (fields::text(one, "name"), fields::text(one, "kind"));
+        Some(Next { at, what: format!("schedule {name}: {kind}") })
+    });
+    // Those that open by themselves; a spent budget opens a queue too.
+    let gates = queues.iter().filter_map(|queue| {
+        let at = fields::time(queue, "waiting_for.until")?;
+        let (account, code) =
+            (fields::text(queue, "account"), fields::text(queue, "waiting_for.code"));
+        let held = fields::text(queue, "state") == "gated"
+            || (code == "budget" && fields::number(queue, "due") > 0);
+        held.then(|| Next { at, what: format!("the queue of {account} goes on ({code})") })
+    });
     let runs = queues.iter().filter_map(|queue| {
         let at = fields::time(queue, "next_run_at")?;
         Some(Next { at, what: format!("a job of {}", fields::text(queue, "account")) })
@@ -278,8 +307,13 @@ fn coming(queues: &[Value], credentials: &[Value], now: Timestamp) -> Vec<Next> 
             format!("renewal of {}/{}", fields::text(one, "account"), fields::text(one, "name"));
         Some(Next { at, what })
     });
-    let mut next: Vec<Next> = runs.chain(renewals).filter(|next| next.at >= now).collect();
-    next.sort_by_key(|next| next.at);
+    let mut next: Vec<Next> = runs
+        .chain(renewals)
+        .chain(occurrences)
+        .chain(gates)
+        .filter(|next| next.at >= now)
+        .collect();
+    next.sort_by(|a, b| (a.at, &a.what).cmp(&(b.at, &b.what)));
     next.truncate(NEXT);
     next
 }

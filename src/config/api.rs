@@ -229,8 +229,18 @@ fn token(raw: RawClient, key: &str, check: &mut Check) -> Option<Token> {
 /// equal bytes is one that nobody computed.
 fn is_guessed(token: &Token) -> bool {
     const WORDS: [&str; 12] = [
-        "", "\n", "token", "secret", "password", "changeme", "test", "admin", "attendant", "example",
-        "foo", "123456",
+        "",
+        "\n",
+        "token",
+        "secret",
+        "password",
+        "changeme",
+        "test",
+        "admin",
+        "attendant",
+        "example",
+        "foo",
+        "123456",
     ];
     let digest = &token.sha256.0;
     let of = |text: &str| *digest == <[u8; 32]>::from(Sha256::digest(text));

@@ -1,7 +1,5 @@
 //! What people and programs may ask of the engine, beyond looking.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::{Engine, enqueue::Prepared, running::Stop};
@@ -34,11 +32,8 @@ pub enum Refusal {
     State(String),
     #[error("{}", .0.detail)]
     Credential(Unavailable),
-    #[error(
-        "no value of this credential ever lives {} more",
-        humantime::format_duration(*.0)
-    )]
-    MinTtlUnreachable(Duration),
+    #[error("{0}")]
+    MinTtlUnreachable(String),
     /// The sealing key's file.
     #[error("{0}")]
     Key(#[from] KeyError),

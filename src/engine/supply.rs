@@ -12,6 +12,22 @@ use crate::{
 /// How long a wait for a renewal lasts before the renewal is woken again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// Says how long it lives, and what to ask for.
+fn never_so_long(cell: &Cell, min_ttl: Duration) -> Refusal {
+    let whole = |life: Duration| humantime::format_duration(Duration::from_secs(life.as_secs()));
+    // A whole second less than it is: the request itself takes time.
+    let most = cell.longest().unwrap_or_default().saturating_sub(Duration::from_millis(1_001));
+    Refusal::MinTtlUnreachable(format!(
+        "a value of {}/{} is never good for {} more: a fresh one is for {} at most. Ask for less, \
+         with --min-ttl ({} or less; `min_ttl` in the API)",
+        cell.account,
+        cell.name,
+        humantime::format_duration(min_ttl),
+        whole(cell.longest().unwrap_or_default()),
+        whole(most),
+    ))
+}
+
 impl Engine {
     /// A credential's value, valid for at least `min_ttl` more, obtained first if need be.
     pub async fn credential_value(
@@ -26,11 +42,11 @@ impl Engine {
             return Ok(held);
         }
         if cell.never_reaches(min_ttl) {
-            return Err(Refusal::MinTtlUnreachable(min_ttl));
+            return Err(never_so_long(&cell, min_ttl));
         }
         let obtained = self.clock.timeout(timeout, self.obtain(&cell, min_ttl)).await;
         if cell.never_reaches(min_ttl) {
-            return Err(Refusal::MinTtlUnreachable(min_ttl));
+            return Err(never_so_long(&cell, min_ttl));
         }
         match obtained {
             Some(held) => held.map_err(Refusal::Credential),

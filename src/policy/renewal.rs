@@ -90,10 +90,16 @@ impl Life {
         self.expires_at.since(now) <= self.length() / 6
     }
 
+    /// How long a fresh one is good for.
+    #[must_use]
+    pub fn longest(self) -> Duration {
+        self.usable_until().since(self.sent_at)
+    }
+
     /// Whether a fresh one could satisfy a `min_ttl`; if not, no renewal helps.
     #[must_use]
     pub fn reaches(self, min_ttl: Duration) -> bool {
-        min_ttl < self.usable_until().since(self.sent_at)
+        min_ttl < self.longest()
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -58,7 +59,15 @@ impl Target {
         part.push(name);
         part.push(format!(".{}.part", std::process::id()));
         let part = output.with_file_name(part);
-        Ok(Self { file: File::create(&part)?, names: Some((part, output.to_owned())) })
+        // Of an earlier process with this number.
+        if let Err(error) = fs::remove_file(&part)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        // Reports are about people: only whoever fetched it reads it.
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&part)?;
+        Ok(Self { file, names: Some((part, output.to_owned())) })
     }
 
     fn keep(mut self) -> io::Result<()> {

@@ -81,7 +81,7 @@ Examples:
     },
     /// Fetch a downloaded file
     #[command(after_help = "\
-Without -o the file goes to standard output. With -o nothing is left behind, and an earlier file is
+Without -o the file goes to standard output. With -o only you may read it (mode 0600), and nothing is left behind, and an earlier file is
 kept, if it does not come whole.
 
 Examples:

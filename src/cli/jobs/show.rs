@@ -57,6 +57,10 @@ fn facts(job: &Value, now: Timestamp) -> String {
     fact("waits", held(job, now));
     fact("last error", fields::reason(job, "last_error.code", "last_error.message"));
     fact("args", fields::text(job, "args"));
+    // A daemon that does not tell of arguments at all has not erased them.
+    if job.get("args").is_some_and(Value::is_null) {
+        fact("erased", "its arguments, results, statuses, files, key and tags are gone".to_owned());
+    }
     fact("result", short(&fields::text(job, "result")));
     fact("key", fields::text(job, "key"));
     fact("tags", words(fields::list(job, "tags")));
@@ -93,7 +97,10 @@ fn by(job: &Value) -> String {
         (false, false) => format!("{user} (uid {uid})"),
         (false, true) => user,
         (true, false) => format!("uid {uid}"),
-        (true, true) => fields::text(job, "created_by"),
+        (true, true) => match fields::at(job, "created_by").and_then(Value::as_str) {
+            Some(token) => format!("token {}", fields::clean(token)),
+            None => fields::text(job, "created_by"),
+        },
     }
 }
 
@@ -185,6 +192,9 @@ fn advice(job: &Value) -> Option<String> {
     if fields::text(job, "state") != JobState::Dead.name() {
         return None;
     }
+    if job.get("args").is_some_and(Value::is_null) {
+        return None;
+    }
     let id = fields::text(job, "id");
     Some(if fields::text(job, "last_error.code") == "outcome_unknown" {
         format!(
@@ -232,6 +242,18 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(!text.contains("ARTIFACT"));
+    }
+
+    #[test]
+    fn an_erased_job_says_so_and_is_not_to_be_run_again() {
+        let job = json!({
+            "id": "7", "state": "dead", "args": null, "created_by": "payroll",
+            "last_error": {"code": "http_400", "message": null},
+        });
+        let text = text(&job, Timestamp(0));
+        assert!(text.contains("erased      its arguments, "), "{text}");
+        assert!(text.contains("by          token payroll\n"), "{text}");
+        assert!(!text.contains("jobs retry"), "{text}");
     }
 
     #[test]

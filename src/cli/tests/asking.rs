@@ -156,10 +156,17 @@ fn a_definition_is_printed_as_it_is() {
 }
 
 fn daemon(ready: &(u16, Value), queue: &Value, unknown: usize) -> Fake {
+    let schedule = json!({
+        "name": "nightly", "kind": "certn.users", "next_at": "2200-01-01T03:00:00.000Z",
+    });
+    let credential = json!({
+        "account": "certn", "name": "t", "state": "fresh", "renew_at": "2200-01-01T01:00:00.000Z",
+    });
     Fake::new()
         .on("GET /readyz", ready.0, &ready.1)
         .on("GET /v1/queues", 200, &json!({"queues": [queue]}))
-        .on("GET /v1/credentials", 200, &json!({"credentials": []}))
+        .on("GET /v1/credentials", 200, &json!({"credentials": [credential]}))
+        .on("GET /v1/schedules", 200, &json!({"schedules": [schedule]}))
         .on("GET /v1/jobs", 200, &page(unknown, &Value::Null))
         .on("GET /v1/jobs", 200, &page(0, &Value::Null))
 }
@@ -200,4 +207,9 @@ fn status_in_json_has_the_same_facts() {
     assert_eq!((&status["ready"], &status["needs_person"]), (&json!(true), &json!(true)));
     assert_eq!(status["concerns"][0]["code"], "paused");
     assert_eq!((&status["running"], &status["waiting"]), (&json!(1), &json!(2)));
+    let next = |n: usize, name: &str| status["next"][n][name].clone();
+    assert_eq!(next(0, "what"), "renewal of certn/t");
+    assert_eq!(next(1, "what"), "schedule nightly: certn.users");
+    assert_eq!(next(1, "at"), "2200-01-01T03:00:00.000Z");
+    assert_eq!(next(2, "at"), Value::Null);
 }

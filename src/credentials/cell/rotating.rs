@@ -140,6 +140,17 @@ impl Cell {
         }
     }
 
+    /// How long a fresh value is good for, as far as the one in hand tells.
+    #[must_use]
+    pub fn longest(&self) -> Option<Duration> {
+        let state = self.state();
+        let life = state.life()?;
+        Some(match state.promise() {
+            Some(promise) => promise::longest(life, promise.overlap),
+            None => life.longest(),
+        })
+    }
+
     /// A value as it is compared with others.
     #[must_use]
     pub fn mark(vault: &Vault, value: &SecretString) -> Mark {

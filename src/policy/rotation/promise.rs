@@ -51,8 +51,13 @@ pub fn planned_until(
 /// rotation helps.
 #[must_use]
 pub fn reaches(life: Life, overlap: Duration, min_ttl: Duration) -> bool {
-    let kept = planned_until(life.renew_at(0.0), overlap, Some(life.usable_until()));
-    min_ttl < kept.since(life.sent_at)
+    min_ttl < longest(life, overlap)
+}
+
+/// How long a fresh value, renewed as early as it may be, is good for.
+#[must_use]
+pub fn longest(life: Life, overlap: Duration) -> Duration {
+    planned_until(life.renew_at(0.0), overlap, Some(life.usable_until())).since(life.sent_at)
 }
 
 /// The earlier of two times, of which one may never come.

@@ -169,6 +169,18 @@ impl Site {
         daemon
     }
 
+    /// Starts a daemon that sees this file as the machine's list of groups. Takes a kernel that lets
+    /// root make a mount namespace; where it does not, the tests that need this fail and say so.
+    pub fn start_with_groups(&self, file: &str) -> Daemon {
+        let mut command = self.command_of("unshare");
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.args(["--mount", "sh", "-c", "mount --bind \"$1\" /etc/group && exec \"$2\" run"]);
+        command.arg("sh").arg(self.path(file)).arg(env!("CARGO_BIN_EXE_attendant"));
+        let mut daemon = Daemon::spawn(&mut command);
+        daemon.wait_for("daemon.ready");
+        daemon
+    }
+
     fn spawn_with<'v>(&self, variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Daemon {
         let mut command = self.command();
         command.envs(variables).arg("run");
