@@ -285,3 +285,16 @@ async fn secrets_take_the_right_to_credentials() {
     world.get("secrets", &path).await.problem(404);
     world.get("reader", &path).await.problem(403);
 }
+
+#[test]
+fn the_page_has_the_right_of_every_route() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/access.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let served = |method: &str, path: &str| {
+        OPERATIONS.iter().any(|one| one.method.eq_ignore_ascii_case(method) && one.path == path)
+    };
+    for (method, path, needs) in rights::TABLE.iter().filter(|(of, at, _)| served(of, at)) {
+        let row = format!("| `{method} {path}` | {} |", needs.words());
+        assert!(page.contains(&row), "this line is missing in docs/access.md:\n{row}");
+    }
+}

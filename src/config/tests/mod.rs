@@ -4,6 +4,7 @@ mod account_problems;
 mod fuzz;
 mod layers;
 mod problems;
+mod reference;
 mod secrets;
 mod values;
 
