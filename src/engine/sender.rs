@@ -18,6 +18,7 @@ use super::{
     answer::{self, Answered, words_of},
     budgets::Taken,
     catalog::Account,
+    gates::Turned,
     holds::{RENEWALS, class_of},
     shapes::exchange::Trouble,
 };
@@ -365,20 +366,19 @@ impl Sender<'_> {
         let now = self.engine.clock.wall();
         let queue = self.account.queue;
         let health = classify::health(ended);
-        let of = (queue, self.account.name.as_str());
-        let Some((row, turned)) = self.engine.gates.record(of, self.job.id, health, now) else {
+        let Some(turned) = self.engine.gates.record(queue, self.job.id, health, now) else {
             return;
         };
         // Kept so that a restart does not begin with everybody's tries; without it, it would.
-        if let Err(error) = self.engine.store.save_queue(row).await {
-            self.engine.store_works(Some(error.to_string()));
-        }
-        let Some(opened) = turned else { return };
-        let (name, detail) = if opened {
-            let detail = "the provider fails: from now on one probe at a time, until it answers";
-            (Name::QueueGated, detail)
-        } else {
-            (Name::QueueOpened, "the provider answers again")
+        self.engine.save_gate(self.account).await;
+        let (name, detail) = match turned {
+            Turned::Prolonged => return,
+            Turned::Opened => {
+                let detail =
+                    "the provider fails: from now on one probe at a time, until it answers";
+                (Name::QueueGated, detail)
+            }
+            Turned::Closed => (Name::QueueOpened, "the provider answers again"),
         };
         let event =
             Event { account: Some(&self.account.name), detail: Some(detail), ..Event::default() };
