@@ -6,7 +6,7 @@ use super::{
     shapes::{Outcome, Suspect},
 };
 use crate::{
-    policy::settle::AttemptEnd,
+    policy::{outage::Line, settle::AttemptEnd},
     telemetry::events::{Event, Name, emit},
 };
 
@@ -21,17 +21,16 @@ impl Settling<'_> {
             if let Err(error) = engine.store.save_queue(row).await {
                 engine.store_works(Some(error.to_string()));
             }
-            let code = code.text();
-            emit(
-                Name::QueueGated,
-                &Event {
-                    account: Some(&account.name),
-                    error_code: Some(&code),
-                    next_run_at: Some(until),
-                    detail: Some("the provider asked to wait"),
-                    ..Event::default()
-                },
-            );
+            // A renewal's failure is told, and counted, as its own.
+            let line = if self.is_renewal() { Line::Gate } else { Line::Wait };
+            let event = Event {
+                account: Some(&account.name),
+                error_code: Some(&code.text()),
+                next_run_at: Some(until),
+                detail: Some("the provider asked to wait"),
+                ..Event::default()
+            };
+            engine.tell_failure((account.queue, line, code), Name::QueueGated, &event);
         }
         self.act_on_suspicion(account, outcome).await;
     }

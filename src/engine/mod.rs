@@ -25,6 +25,7 @@ mod holding;
 pub mod holds;
 mod lifeline;
 mod logins;
+pub mod outages;
 pub mod plan;
 pub mod reaper;
 mod redact;
@@ -55,7 +56,7 @@ use std::{
 pub use self::withdraw::Told;
 use self::{
     budgets::Budgets, cadence::Cadence, catalog::Catalog, gates::Gates, lifeline::Lifeline,
-    running::Running, sinks::Sinks, time::Time, waiters::Waiters, wake::Wake,
+    outages::Outages, running::Running, sinks::Sinks, time::Time, waiters::Waiters, wake::Wake,
 };
 use crate::{
     chance::Chance,
@@ -99,6 +100,7 @@ pub struct Engine {
     pub budgets: Budgets,
     pub cadence: Cadence,
     pub gates: Gates,
+    pub outages: Outages,
     pub credentials: Credentials,
     pub sinks: Sinks,
     /// What is held against the accounts' logins.
@@ -143,6 +145,7 @@ impl Engine {
             cadence: Cadence::load(&*store).await?,
             time,
             gates: Gates::load(&*store, now, sure).await?,
+            outages: Outages::default(),
             credentials: Credentials::load(&*store, &vault, names.into_iter()).await?,
             sinks: Sinks::load(&*store, &catalog).await?,
             guard: Guard::load(&*store).await?,
@@ -283,6 +286,12 @@ impl Engine {
         let one = depths.1.iter().find(|one| one.queue == queue);
         let follows = one.map_or(0, |one| one.follows);
         u32::try_from(follows).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// How many jobs of a queue are due, by the last count.
+    fn due_in(&self, queue: QueueId) -> i64 {
+        let depths = self.depths.lock().unwrap_or_else(PoisonError::into_inner);
+        depths.1.iter().find(|one| one.queue == queue).map_or(0, |one| one.due)
     }
 
     /// One renewal job per credential, known by an internal key. One that exists is left alone.

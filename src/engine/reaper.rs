@@ -62,6 +62,7 @@ pub async fn round(engine: &Engine) -> StoreResult<()> {
     for depth in engine.depths().await?.iter().filter(|depth| depth.due > 0) {
         engine.wake.ready(depth.queue);
     }
+    engine.look_at_outages(now);
     engine.store_works(None);
     Ok(())
 }

@@ -29,7 +29,7 @@ use crate::{
     policy::{
         backoff,
         budget::Class,
-        classify::{self, Ambiguous, Asked, Ended, Verdict},
+        classify::{self, Ambiguous, Asked, Ended, Health, Verdict},
         codes::Code,
     },
     store::{ClaimedJob, StoreResult},
@@ -361,10 +361,12 @@ impl Sender<'_> {
     }
 
     async fn tell_breaker(&self, ended: &Ended) {
-        use crate::telemetry::events::{Event, Name, emit};
         let now = self.engine.clock.wall();
         let queue = self.account.queue;
         let health = classify::health(ended);
+        if health == Health::Up {
+            self.engine.outages.answered(queue, now);
+        }
         let of = (queue, self.account.name.as_str());
         let Some((row, turned)) = self.engine.gates.record(of, self.job.id, health, now) else {
             return;
@@ -374,15 +376,7 @@ impl Sender<'_> {
             self.engine.store_works(Some(error.to_string()));
         }
         let Some(opened) = turned else { return };
-        let (name, detail) = if opened {
-            let detail = "the provider fails: from now on one probe at a time, until it answers";
-            (Name::QueueGated, detail)
-        } else {
-            (Name::QueueOpened, "the provider answers again")
-        };
-        let event =
-            Event { account: Some(&self.account.name), detail: Some(detail), ..Event::default() };
-        emit(name, &event);
+        self.engine.tell_breaker(queue, &self.account.name, opened);
         self.engine.wake.ready(queue);
     }
 
