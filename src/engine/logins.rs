@@ -2,11 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::{
-    Engine,
-    catalog::Account,
-    shapes::exchange::Trouble,
-};
+use super::{Engine, catalog::Account, shapes::exchange::Trouble};
 use crate::{
     credentials::{
         cell::{Cell, Held},

@@ -33,6 +33,7 @@ use crate::{
         codes::Code,
     },
     store::{ClaimedJob, StoreResult},
+    telemetry::metrics::status_label,
 };
 
 /// How long an attempt waits for a permit for a further request before it is given up.
@@ -356,6 +357,12 @@ impl Sender<'_> {
                 return Ok((verdict, Err(words)));
             }
         };
+        let status = match &ended {
+            Ended::Answered(facts) => status_label(facts.status),
+            Ended::NotSent(_) => "not_sent",
+            Ended::Ambiguous(_) => "no_answer",
+        };
+        engine.metrics.request(account.queue, status);
         self.tell_breaker(&ended).await;
         Ok((classify::classify(&ended, asked), outcome))
     }

@@ -14,6 +14,8 @@ impl Settling<'_> {
         let job = self.job;
         self.after(transition, now);
         self.tell_news(news);
+        let outcome = outcome_name(transition);
+        self.engine.metrics.attempt(job.queue, job.kind, outcome);
         let name = match (transition.state, transition.code) {
             (JobState::Completed, _) => Name::JobCompleted,
             (JobState::Dead, _) => Name::JobDead,
@@ -35,7 +37,7 @@ impl Settling<'_> {
             account,
             attempt: Some(job.attempt + i64::from(transition.attempt_delta)),
             generation: Some(job.generation),
-            outcome: Some(outcome_name(transition)),
+            outcome: Some(outcome),
             next_run_at: transition.run_at,
             elapsed: Some(now.since(self.started_at)),
             error_code: code.as_deref(),

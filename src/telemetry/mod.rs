@@ -4,5 +4,6 @@ pub mod events;
 pub mod journal;
 pub mod lines;
 pub mod logging;
+pub mod metrics;
 
 pub mod record;
