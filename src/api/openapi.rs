@@ -100,6 +100,7 @@ operations! {
         &[(200, "Rekeyed"), (409, "Problem"), (503, "Problem")];
     get "/healthz": "Alive", &[], None, &[(200, "Health")];
     get "/readyz": "Ready, or why not", &[], None, &[(200, "Health"), (503, "Health")];
+    get "/metrics": "The state as numbers, for Prometheus", &[], None, &[(200, "text/plain")];
     get "/openapi.json": "This document", &[], None, &[(200, "Any")];
 }
 

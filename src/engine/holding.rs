@@ -7,7 +7,7 @@ use super::{
     shapes::{Outcome, Suspect},
 };
 use crate::{
-    policy::settle::AttemptEnd,
+    policy::{outage::Line, settle::AttemptEnd},
     telemetry::events::{Event, Name, emit},
 };
 
@@ -29,17 +29,16 @@ impl Settling<'_> {
             && engine.gates.shut(account.queue, until, code)
         {
             engine.save_gate(account).await;
-            let code = code.text();
-            emit(
-                Name::QueueGated,
-                &Event {
-                    account: Some(&account.name),
-                    error_code: Some(&code),
-                    next_run_at: Some(until),
-                    detail: Some("the provider asked to wait"),
-                    ..Event::default()
-                },
-            );
+            // A renewal's failure is told, and counted, as its own.
+            let line = if self.is_renewal() { Line::Gate } else { Line::Wait };
+            let event = Event {
+                account: Some(&account.name),
+                error_code: Some(&code.text()),
+                next_run_at: Some(until),
+                detail: Some("the provider asked to wait"),
+                ..Event::default()
+            };
+            engine.tell_failure((account.queue, line, code), Name::QueueGated, &event);
         }
         self.act_on_suspicion(account, outcome).await;
     }
