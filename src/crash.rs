@@ -21,11 +21,13 @@ pub fn point(name: &str) {
 #[inline]
 pub const fn point(_: &str) {}
 
-/// Hangs for good where the file that `$ATTENDANT_HANG_AT` names has this part's name in it.
+/// Hangs for good where the file that `$ATTENDANT_HANG_AT` names has this part's name and this
+/// process's number in it, such as `dispatcher 4711`: not the process that comes after it.
 #[cfg(feature = "crash-points")]
 pub async fn hang(part: &str) {
     let Some(file) = std::env::var_os("ATTENDANT_HANG_AT") else { return };
-    if std::fs::read_to_string(file).is_ok_and(|text| text.trim() == part) {
+    let this = format!("{part} {}", std::process::id());
+    if std::fs::read_to_string(file).is_ok_and(|text| text.trim() == this) {
         std::future::pending().await
     }
 }
