@@ -112,7 +112,8 @@ impl Changes {
         for owner in owners {
             let Some(of_queue) = known.get_mut(&owner.queue) else { continue };
             for (name, one) in of_queue.iter_mut() {
-                let stands = |change: &Change| configured(vault, owner, name) == change.row.configured;
+                let stands =
+                    |change: &Change| configured(vault, owner, name) == change.row.configured;
                 one.certain = one.certain.take().filter(&stands);
                 one.pending = one.pending.take().filter(&stands);
             }

@@ -57,8 +57,8 @@ use std::{
 pub use self::withdraw::Told;
 use self::{
     budgets::Budgets, cadence::Cadence, catalog::Catalog, gates::Gates, lifeline::Lifeline,
-    reload::Source,
-    running::Running, sinks::Sinks, time::Time, turns::Turns, waiters::Waiters, wake::Wake,
+    reload::Source, running::Running, sinks::Sinks, time::Time, turns::Turns, waiters::Waiters,
+    wake::Wake,
 };
 use crate::{
     chance::Chance,

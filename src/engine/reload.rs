@@ -167,7 +167,8 @@ fn changed_definitions(before: &Catalog, after: &Catalog) -> BTreeSet<String> {
     let other = |provider: &&Arc<Provider>| {
         before.registry.provider(&provider.name).map(|old| text(old)) != Some(text(provider))
     };
-    let gone = before.registry.providers().filter(|one| after.registry.provider(&one.name).is_none());
+    let gone =
+        before.registry.providers().filter(|one| after.registry.provider(&one.name).is_none());
     after.registry.providers().filter(other).chain(gone).map(|one| one.name.clone()).collect()
 }
 

@@ -227,12 +227,12 @@ ask_on_and_on() {
     local n=0
     while [ -e /run/asking ]; do
         n=$((n + 1))
-        ask enqueue certn.users --account certn --key "on-$n" >>/tmp/asked 2>>/tmp/asked-errors || echo failed >>/tmp/asked-errors
+        ask enqueue certn.users --account certn --key "$1-$n" >>/tmp/asked 2>>/tmp/asked-errors || echo failed >>/tmp/asked-errors
     done
 }
 : >/run/asking
 : >/tmp/asked-errors
-ask_on_and_on &
+ask_on_and_on restarts &
 comes 'a client asks on and on' '[ -s /tmp/asked ]'
 systemctl restart $unit
 systemctl restart $unit
@@ -309,7 +309,7 @@ job=$(order hire-2)
 comes 'an order is being followed' '[ "$(orders)" = 2 ]'
 : >/run/asking
 : >/tmp/asked-errors
-ask_on_and_on &
+ask_on_and_on upgrade &
 DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io --install /handed/new.deb >/tmp/upgrade.log 2>&1
 is 'dpkg --install of the new version' "$?" 0
 comes 'the service is active' active
