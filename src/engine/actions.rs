@@ -219,7 +219,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn open_kinds(&self, queue: QueueId) -> Result<(), StoreError> {
+    pub(super) async fn open_kinds(&self, queue: QueueId) -> Result<(), StoreError> {
         for kind in self.gates.open_kinds(queue) {
             let gate = GateRow { until: None, code: String::new(), detail: None };
             self.store.save_kind_gate(KindGateRow { queue, kind, gate }, true).await?;
