@@ -218,7 +218,8 @@ impl World {
         let me = vec![nix::unistd::Uid::effective().as_raw()];
         let access = Arc::new(Access::of(me, self.engine.clock.clone()));
         let listeners = Listeners { socket: listener, tcp: None };
-        let serving = api::serve(Arc::clone(&self.engine), listeners, access, self.stop.clone());
+        let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
+        let serving = api::serve(engine, listeners, access, stop.clone(), stop);
         self.tasks.push(tokio::spawn(serving));
         Ok(())
     }

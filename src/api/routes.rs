@@ -9,7 +9,7 @@ use axum::{
 };
 
 use super::{
-    Api, act, catalog, credentials, enqueue, health, jobs, openapi,
+    Api, act, catalog, credentials, enqueue, health, jobs, metrics, openapi,
     problem::{Kind, Problem},
     queues,
     rights::Guarded,
@@ -21,6 +21,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::scrape))
         .route("/openapi.json", get(openapi::document))
         .merge(job_routes())
         .merge(other_routes())
@@ -55,6 +56,7 @@ fn other_routes() -> Router<Arc<Api>> {
         .route("/v1/credentials/{account}/{name}/value", get(credentials::value))
         .route("/v1/credentials/{account}/{name}/renew", post(credentials::renew))
         .route("/v1/credentials/{account}/{name}/revoke", post(credentials::revoke))
+        .route("/v1/reload", post(act::reload))
         .route("/v1/rekey", post(act::rekey))
         .route("/v1/clock/confirm", post(act::confirm_clock))
         .route("/v1/queues", get(queues::list))

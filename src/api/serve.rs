@@ -4,7 +4,14 @@
 //! the daemon's own user and root have theirs for themselves; whom the configuration allows, TCP,
 //! and strangers have less. A connection beyond its room gets one answer at most.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -16,7 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener, UnixStream, unix::UCred},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
@@ -41,6 +48,10 @@ const MAX_TCP: usize = 128;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests that are being answered may take to end once the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a connection that has asked for nothing yet is kept open once the daemon stops.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
+/// How often it is looked whether a reload brought other rules; requests look too.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The pause after a connection could not be taken, as when there are no file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -51,20 +62,24 @@ pub struct Listeners {
     pub tcp: Option<TcpListener>,
 }
 
-/// Serves the API until `shutdown`: then nothing new is taken, whoever waits is answered at once,
-/// and what is being answered is finished, for a bounded time.
+/// Serves the API until `shutdown`: then whoever waits is answered at once, and what is being
+/// answered is finished, for a bounded time. Nobody is taken in after `accepting` is cancelled,
+/// which `shutdown` does at the latest.
 pub async fn serve(
     engine: Arc<Engine>,
     listeners: Listeners,
     access: Arc<Access>,
+    accepting: CancellationToken,
     shutdown: CancellationToken,
 ) {
     let server = Arc::new(Server {
-        router: routes::router(Arc::new(Api::new(engine, shutdown.clone()))),
+        router: routes::router(Arc::new(Api::new(Arc::clone(&engine), shutdown.clone()))),
+        engine,
         access,
         guests: Arc::new(Semaphore::new(MAX_GUESTS)),
         turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
         connections: TaskTracker::new(),
+        accepting,
         stop: shutdown,
         abort: CancellationToken::new(),
     });
@@ -74,7 +89,8 @@ pub async fn serve(
             server.take_from_tcp(listener).await;
         }
     };
-    futures::future::join(server.take_from_socket(socket), on_tcp).await;
+    futures::future::join3(server.take_from_socket(socket), on_tcp, server.follow()).await;
+    server.stop.cancelled().await;
     server.connections.close();
     if tokio::time::timeout(GRACE, server.connections.wait()).await.is_err() {
         server.abort.cancel();
@@ -85,10 +101,13 @@ pub async fn serve(
 /// What connections share.
 struct Server {
     router: Router,
+    engine: Arc<Engine>,
     access: Arc<Access>,
     guests: Arc<Semaphore>,
     turned_away: Arc<Semaphore>,
     connections: TaskTracker,
+    /// Cancelled when nobody is taken in any more.
+    accepting: CancellationToken,
     stop: CancellationToken,
     /// Cancelled when the time for a good end is over.
     abort: CancellationToken,
@@ -108,7 +127,7 @@ impl Server {
     async fn take_from_socket(self: &Arc<Self>, listener: UnixListener) {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         while let Some(permit) = self.room(&room).await {
-            let Some(accepted) = self.stop.run_until_cancelled(listener.accept()).await else {
+            let Some(accepted) = self.accepting.run_until_cancelled(listener.accept()).await else {
                 break;
             };
             let Ok((stream, _)) = accepted else {
@@ -123,7 +142,7 @@ impl Server {
     async fn take_from_tcp(self: &Arc<Self>, listener: TcpListener) {
         let room = Arc::new(Semaphore::new(MAX_TCP));
         while let Some(permit) = self.room(&room).await {
-            let Some(accepted) = self.stop.run_until_cancelled(listener.accept()).await else {
+            let Some(accepted) = self.accepting.run_until_cancelled(listener.accept()).await else {
                 break;
             };
             let Ok((stream, from)) = accepted else {
@@ -140,9 +159,26 @@ impl Server {
         }
     }
 
+    /// Takes on the rules that a reload brought.
+    async fn follow(&self) {
+        loop {
+            self.take_on();
+            let slept = self.accepting.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await;
+            if slept.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn take_on(&self) {
+        if let Some(config) = self.engine.config() {
+            self.access.follow(&config);
+        }
+    }
+
     /// A place among the connections; `None` once the daemon stops.
     async fn room(&self, room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        self.stop.run_until_cancelled(Arc::clone(room).acquire_owned()).await?.ok()
+        self.accepting.run_until_cancelled(Arc::clone(room).acquire_owned()).await?.ok()
     }
 
     async fn local(&self, stream: UnixStream, room: OwnedSemaphorePermit) {
@@ -174,7 +210,12 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let service = service_fn(|request| self.answer(who.clone(), request));
+        let (asked, first) = (AtomicBool::new(false), Notify::new());
+        let service = service_fn(|request| {
+            asked.store(true, Ordering::Relaxed);
+            first.notify_one();
+            self.answer(who.clone(), request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
@@ -184,8 +225,17 @@ impl Server {
         // An error is the client's: it went away, or does not speak HTTP.
         tokio::select! {
             _ = &mut connection => return,
-            () = self.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = self.stop.cancelled() => {}
         }
+        if !asked.load(Ordering::Relaxed) {
+            // Whoever has just come has a request on its way: a good end would hang up on it.
+            tokio::select! {
+                _ = &mut connection => return,
+                () = first.notified() => {}
+                () = tokio::time::sleep(FIRST_REQUEST) => {}
+            }
+        }
+        connection.as_mut().graceful_shutdown();
         let _ = self.abort.run_until_cancelled(connection).await;
     }
 
@@ -208,6 +258,7 @@ impl Server {
     }
 
     async fn caller(&self, who: &Who, headers: &HeaderMap) -> Result<Peer, Problem> {
+        self.take_on();
         match who {
             Who::Peer(peer) => {
                 let caller = self.access.peer(peer).await;

@@ -19,6 +19,7 @@ mod man;
 mod options;
 mod queues;
 mod rekey;
+mod reload;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod service;
@@ -111,6 +112,7 @@ async fn client(command: ClientCommand, session: &mut Session<'_, '_>) -> Ended 
         ClientCommand::Token(token) => token.run(session).await,
         ClientCommand::Queues(queues) => queues.run(session).await,
         ClientCommand::Rekey(rekey) => rekey.run(session).await,
+        ClientCommand::Reload(reload) => reload.run(session).await,
         ClientCommand::Kinds(kinds) => kinds.run(session).await,
         ClientCommand::Definitions(definitions) => definitions.run(session).await,
     }

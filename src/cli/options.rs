@@ -15,6 +15,7 @@ use super::{
     man::Man,
     queues::Queues,
     rekey::Rekey,
+    reload::Reload,
 };
 
 const AFTER: &str = "\
@@ -115,6 +116,7 @@ pub(super) enum ClientCommand {
     Token(Token),
     Queues(Queues),
     Rekey(Rekey),
+    Reload(Reload),
     Kinds(Kinds),
     Definitions(Definitions),
 }

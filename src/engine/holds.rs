@@ -18,9 +18,17 @@ impl Engine {
             return None;
         }
         let Some(account) = catalog.account(&row.account) else {
-            let detail = format!("account `{}` is not configured", row.account);
+            let detail = format!(
+                "account `{}` is not configured any more: put it back and `attendant reload`; or \
+                 cancel the job",
+                row.account
+            );
             return Some(Hold { code: "paused", until: None, detail });
         };
+        if kind.is_none() {
+            let detail = NO_KIND.to_owned();
+            return Some(Hold { code: "gate", until: None, detail });
+        }
         if let Some(why) = kind.and_then(|kind| self.gates.kind_is_shut(row.queue, kind)) {
             return Some(Hold { code: "gate", until: None, detail: why });
         }
@@ -94,6 +102,10 @@ fn lasts_longer(one: &Hold, other: &Hold) -> bool {
         (Some(one), Some(other)) => one > other,
     }
 }
+
+/// Why a job waits whose kind is gone.
+pub const NO_KIND: &str = "no definition has its kind any more: put it back and `attendant reload`; \
+                           or cancel the job";
 
 /// Priorities as they are stored. The contract's 0 to 3 are 1 to 4 here, so that renewals have one
 /// that no client can ask for: they have slots of their own, and nothing else may take those.

@@ -13,6 +13,8 @@ mod tokens;
 
 use std::{
     collections::HashMap,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
@@ -30,7 +32,7 @@ use self::{people::Person, refusals::Refusals, tokens::Tokens};
 use super::problem::{Kind, Problem};
 use crate::{
     clock::Clock,
-    config::{self, Allow},
+    config::{self, Allow, Config},
     types::Timestamp,
 };
 
@@ -39,12 +41,23 @@ const FRESH: Duration = Duration::from_mins(1);
 /// So many are remembered.
 const MOST: usize = 4096;
 
+/// Where others are allowed, the socket's file is open to all and the daemon looks at who connects:
+/// a file has one group, and the rules may name many.
+#[must_use]
+pub const fn socket_mode(config: &config::Api) -> u32 {
+    if config.allow.is_empty() { 0o600 } else { 0o666 }
+}
+
 /// Who is let in.
 #[derive(Debug)]
 pub struct Access {
     /// The users who may do everything.
     owners: Vec<u32>,
     rules: RwLock<Arc<Rules>>,
+    /// The configuration that they are of.
+    of: Mutex<Option<Arc<Config>>>,
+    /// The socket's file, where it is the daemon's own.
+    socket: Option<PathBuf>,
     refusals: Arc<Refusals>,
     clock: Clock,
 }
@@ -71,7 +84,36 @@ impl Access {
     #[must_use]
     pub fn of(owners: Vec<u32>, clock: Clock) -> Self {
         let refusals = Arc::new(Refusals::new(clock.clone()));
-        Self { owners, rules: RwLock::default(), refusals, clock }
+        Self {
+            owners,
+            rules: RwLock::default(),
+            of: Mutex::default(),
+            socket: None,
+            refusals,
+            clock,
+        }
+    }
+
+    /// Also keeps the mode of this socket's file.
+    #[must_use]
+    pub fn at(self, socket: PathBuf) -> Self {
+        Self { socket: Some(socket), ..self }
+    }
+
+    /// Takes the rules of this configuration, unless it has them.
+    pub(super) fn follow(&self, config: &Arc<Config>) {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if of.as_ref().is_some_and(|known| Arc::ptr_eq(known, config)) {
+            return;
+        }
+        *of = Some(Arc::clone(config));
+        self.replace(&config.api);
+        if let Some(socket) = &self.socket {
+            let mode = std::fs::Permissions::from_mode(socket_mode(&config.api));
+            if let Err(error) = std::fs::set_permissions(socket, mode) {
+                tracing::warn!(target: "attendant", "{}: {error}", socket.display());
+            }
+        }
     }
 
     /// Takes new rules, for connections that are open too: from the next request on.

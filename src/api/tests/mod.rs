@@ -8,6 +8,7 @@ mod clock;
 mod credentials;
 mod fuzz;
 mod jobs;
+mod metrics;
 mod operations;
 mod rights;
 mod sealing;
@@ -144,7 +145,7 @@ impl Setup {
         let stop = CancellationToken::new();
         let listeners = Listeners { socket: listener, tcp };
         let access = Arc::new(access(&load(&folder).api));
-        let serving = serve(Arc::clone(&engine), listeners, access, stop.clone());
+        let serving = serve(Arc::clone(&engine), listeners, access, stop.clone(), stop.clone());
         let server = tokio::spawn(serving);
         let client = reqwest::Client::builder().unix_socket(socket).build().unwrap();
         Self { engine, clock, client, stop, server, folder }

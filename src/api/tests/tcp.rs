@@ -83,7 +83,7 @@ async fn new_rules_count_for_open_connections() {
     let stop = world.setup.stop.clone();
     let listeners = Listeners { socket: listener, tcp: Some(tcp) };
     let engine = Arc::clone(&world.setup.engine);
-    let server = tokio::spawn(serve(engine, listeners, Arc::clone(&access), stop));
+    let server = tokio::spawn(serve(engine, listeners, Arc::clone(&access), stop.clone(), stop));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let ask = async || {
         let request = client.get(&url).header("authorization", bearer("reader"));
