@@ -100,7 +100,7 @@ async fn scrape(setup: &Setup) -> Metrics {
 async fn everything_is_there_and_moves() {
     let config =
         CONFIG.replace("provider = \"certn\"\n", "provider = \"certn\"\nlimits = [\"9/1m\"]\n");
-    let setup = Setup::with(Access::own_user(), &config).await;
+    let setup = Setup::with(own_user(), &config).await;
     let before = scrape(&setup).await;
     let state = |state: &str| {
         format!(
@@ -196,6 +196,6 @@ async fn the_page_of_metrics_names_each_and_no_other() {
 
 #[tokio::test]
 async fn a_stranger_reads_no_metrics() {
-    let setup = Setup::with_access(Access::of(vec![])).await;
+    let setup = Setup::with_access(Access::of(vec![], Clock::System)).await;
     setup.get("/metrics").await.problem(403);
 }

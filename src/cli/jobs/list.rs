@@ -82,7 +82,7 @@ impl Filter {
                 slips.push(format!("there is no account `{account}`; there is: {all}"));
             }
         }
-        if slips.is_empty() { Ok(()) } else { Err(Failure::usage(slips.join("; "))) }
+        if slips.is_empty() { Ok(()) } else { Err(Failure::not_so(slips.join("; "))) }
     }
 }
 

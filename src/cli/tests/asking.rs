@@ -57,12 +57,12 @@ fn an_empty_list_tells_a_slip_of_the_pen() {
     assert_eq!(fake.run(&known).code, 0);
     assert_eq!(fake.run(&["jobs", "--kind", "c.token"]).code, 0);
     let run = fake.run(&["jobs", "--kind", "nope", "--account", "none"]);
-    assert_eq!((run.code, run.out.as_str()), (2, ""));
+    assert_eq!((run.code, run.out.as_str()), (1, ""));
     let words = "attendant: there is no kind `nope`; there are: c.users, c.token; there is no \
                  account `none`; there is: certn\n";
     assert_eq!(run.err, words);
-    assert_eq!(fake.run(&["jobs", "retry", "--account", "none"]).code, 2);
-    assert_eq!(fake.run(&["jobs", "retry", "--account", "none", "--dry-run"]).code, 2);
+    assert_eq!(fake.run(&["jobs", "retry", "--account", "none"]).code, 1);
+    assert_eq!(fake.run(&["jobs", "retry", "--account", "none", "--dry-run"]).code, 1);
 }
 
 #[test]

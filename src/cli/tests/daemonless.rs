@@ -94,6 +94,22 @@ fn a_reader_that_went_away_is_no_failure() {
 }
 
 #[test]
+fn man_prints_a_page_or_writes_all() {
+    let page = run(&["man", "jobs", "show"], &[], "");
+    assert_eq!(page.code, 0, "{}", page.err);
+    assert!(page.out.contains(".TH attendant\\-jobs\\-show 1"), "{}", page.out);
+    let wrong = run(&["man", "jobs", "shout"], &[], "");
+    assert_eq!((wrong.code, wrong.out.as_str()), (2, ""));
+    assert!(wrong.err.contains("there is: show, result, wait"), "{}", wrong.err);
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let written = run(&["man", "--dir", &pages.display().to_string()], &[], "");
+    assert_eq!((written.code, written.out.as_str()), (0, ""));
+    let page = std::fs::read_to_string(pages.join("attendant-queues-pause.1")).unwrap();
+    assert!(page.contains("attendant(1)") || page.contains("\\fBattendant\\-queues\\fR(1)"));
+}
+
+#[test]
 fn check_counts_what_is_valid_and_names_what_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.toml").display().to_string();
