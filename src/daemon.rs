@@ -235,8 +235,10 @@ impl Daemon {
         let (socket, listener) = Listening::start(&config.api.socket, mode).await?;
         let access = Access::new(&config.api, engine.clock.clone());
         let access = if socket.inherited { access } else { access.at(socket.path.clone()) };
-        let listeners =
-            Listeners { socket: listener, tcp: listen_on_tcp(config.api.listen).await? };
+        let tcp = listen_on_tcp(config.api.listen).await?;
+        // As it came to be, where the configuration leaves the port to the system.
+        let on_tcp = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let listeners = Listeners { socket: listener, tcp };
         if config.api.socket_is_configured && socket.path != config.api.socket {
             watch::warn_of_another_socket(&config.api.socket, &socket.path);
         }
@@ -250,7 +252,7 @@ impl Daemon {
         let detail = format!(
             "listening on {}{}; accounts: {}; interrupted jobs taken up again: {reclaimed}",
             socket.path.display(),
-            config.api.listen.map(|address| format!(" and {address}")).unwrap_or_default(),
+            on_tcp.map(|address| format!(" and {address}")).unwrap_or_default(),
             engine.catalog().accounts.len(),
         );
         let daemon = Self {
