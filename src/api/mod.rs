@@ -1,9 +1,9 @@
 //! The HTTP API on a Unix socket: JSON in, JSON or problem+json out.
 //!
 //! [`serve()`] takes connections, `access` knows who asks and what they may do, `rights` says which
-//! right each route takes, `routes` which handler answers. Handlers ask the [`Engine`] and never the database's tables; what
-//! they answer is made in `view` and `detail`. A request that is refused changes nothing, and
-//! its `problem` names everything that is wrong with it.
+//! right each route takes, `routes` which handler answers. Handlers ask the [`Engine`] and never the
+//! database's tables; what they answer is made in `view` and `detail`. A request that is refused
+//! changes nothing, and its `problem` names everything that is wrong with it.
 //!
 //! `POST /v1/jobs` is the hot path: its answer is built from what was stored, not read again.
 

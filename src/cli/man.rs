@@ -222,8 +222,8 @@ mod tests {
                 "DESCRIPTION",
                 "OPTIONS",
                 "\"EXIT STATUS\"",
-                "FILES",
-                "ENVIRONMENT",
+                "\"FILES\"",
+                "\"ENVIRONMENT\"",
             ] {
                 let found = text[at..].find(&format!(".SH {section}\n"));
                 at += found.unwrap_or_else(|| panic!("{name}: no {section} in its place:\n{text}"));

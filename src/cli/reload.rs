@@ -18,7 +18,10 @@ Returns when the new ones are in force. Exit code 2 if they are bad: then the ol
 is wrong is printed as `attendant check` prints it. Running attempts end with the old ones. Jobs of
 accounts and kinds that are gone wait and say so. What takes a restart (the database, the sealing
 key, sockets, the log, [engine]) is named. Secrets that systemd passes (`credential = …`) are those
-of the last start.")]
+of the last start.
+
+Examples:
+  attendant reload")]
 pub(super) struct Reload {}
 
 impl Reload {

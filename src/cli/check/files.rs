@@ -1,11 +1,7 @@
 //! What the configuration names on this machine: files, folders, programs, users and groups. All
 //! of it may come later, so what is not there, or not right, is a warning.
 
-use std::{
-    fs::Metadata,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::{fs::Metadata, os::unix::fs::PermissionsExt as _, path::Path};
 
 use nix::unistd::{AccessFlags, access};
 
@@ -15,9 +11,6 @@ use crate::{
     definition::Registry,
     diagnostic::Diagnostic,
 };
-
-/// Where a command without a path is looked for, as the daemon does.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 struct Look<'a> {
     config: &'a Config,
@@ -167,19 +160,12 @@ fn unusable(folder: &Path) -> Option<String> {
 }
 
 fn not_runnable(program: &str) -> Option<String> {
-    if !program.contains('/') {
-        let found = PATH.split(':').any(|folder| runs(&PathBuf::from(folder).join(program)));
-        return (!found).then(|| format!("there is no program `{program}` in {PATH}"));
-    }
     let path = Path::new(program);
     if !path.exists() {
         return Some(format!("there is no program {program}"));
     }
-    (!runs(path)).then(|| format!("this user may not run {program}, or it is no program"))
-}
-
-fn runs(path: &Path) -> bool {
-    path.is_file() && access(path, AccessFlags::X_OK).is_ok()
+    let runs = path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    (!runs).then(|| format!("this user may not run {program}, or it is no program"))
 }
 
 #[cfg(test)]
@@ -237,7 +223,7 @@ mod tests {
              [[accounts.certn.sinks]]\ncredential = \"access_token\"\nfile = \"HERE/folder\"\n\
              on_change = [\"HERE/attendant.toml\"]\n\
              [[accounts.certn.sinks]]\ncredential = \"access_token\"\nfile = \"HERE/t\"\n\
-             on_change = [\"sh\", \"-c\", \"true\"]\n"
+             on_change = [\"/bin/sh\", \"-c\", \"true\"]\n"
         );
         let found = found(&text, |folder| std::fs::create_dir(folder.join("folder")).unwrap());
         assert_eq!(
