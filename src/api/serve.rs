@@ -246,12 +246,11 @@ impl Server {
     ) -> Result<Response, Infallible> {
         // Whoever can connect may know that the daemon is alive.
         let open = request.uri().path() == "/healthz";
-        match self.caller(&who, request.headers()).await {
-            Ok(peer) => {
-                request.extensions_mut().insert(peer);
-            }
-            Err(_) if open => {}
-            Err(problem) => return Ok(problem.into_response()),
+        if !open {
+            match self.caller(&who, request.headers()).await {
+                Ok(peer) => request.extensions_mut().insert(peer),
+                Err(problem) => return Ok(problem.into_response()),
+            };
         }
         // A clone of the router is one more count on what it shares.
         self.router.clone().call(request).await

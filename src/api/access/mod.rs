@@ -163,10 +163,9 @@ impl Access {
     /// Whose token a request on TCP brings, or why it is refused. `from` is the peer's address.
     pub(super) fn bearer(&self, headers: &HeaderMap, from: &str) -> Result<Arc<Caller>, Problem> {
         let Some(token) = tokens::bearer(headers) else {
-            return Err(Problem::new(
-                Kind::Unauthenticated,
-                "this takes a token: send it as `Authorization: Bearer …`",
-            ));
+            self.refusals.tell(from, "no token");
+            let words = "this takes a token: send it as `Authorization: Bearer …`";
+            return Err(Problem::new(Kind::Unauthenticated, words));
         };
         self.rules().tokens.whose(token).ok_or_else(|| {
             self.refusals.tell(from, "an unknown token");

@@ -97,7 +97,7 @@ fn a_reader_that_went_away_is_no_failure() {
 fn man_prints_a_page_or_writes_all() {
     let page = run(&["man", "jobs", "show"], &[], "");
     assert_eq!(page.code, 0, "{}", page.err);
-    assert!(page.out.contains(".TH attendant\\-jobs\\-show 1"), "{}", page.out);
+    assert!(page.out.contains(".TH attendant-jobs-show 1"), "{}", page.out);
     let wrong = run(&["man", "jobs", "shout"], &[], "");
     assert_eq!((wrong.code, wrong.out.as_str()), (2, ""));
     assert!(wrong.err.contains("there is: show, result, wait"), "{}", wrong.err);
@@ -106,7 +106,7 @@ fn man_prints_a_page_or_writes_all() {
     let written = run(&["man", "--dir", &pages.display().to_string()], &[], "");
     assert_eq!((written.code, written.out.as_str()), (0, ""));
     let page = std::fs::read_to_string(pages.join("attendant-queues-pause.1")).unwrap();
-    assert!(page.contains("attendant(1)") || page.contains("\\fBattendant\\-queues\\fR(1)"));
+    assert!(page.contains("\\fBattendant\\-queues\\fR(1)"), "{page}");
 }
 
 #[test]
