@@ -187,7 +187,6 @@ fn concern(reason: &Value) -> Concern {
 fn advice(code: &str) -> &'static str {
     match code {
         "clock_doubtful" => "where the clock is right: attendant queues resume --all",
-        "secret_expiring" => "put a new one where the configuration reads it",
         "disk_full" => "make room on the disk of the database; it goes on by itself then",
         _ => "",
     }

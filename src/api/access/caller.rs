@@ -72,8 +72,7 @@ impl Caller {
 
     /// What somebody without a right is told, and the log.
     pub fn refuse(&self, right: Right, on: &str) -> Problem {
-        let words =
-            format!("this needs the right `{right}`{on}, which {} does not have", self.name);
+        let words = format!("this needs the right `{right}`{on}, which `{}` lacks", self.name);
         self.refuse_with(&words)
     }
 

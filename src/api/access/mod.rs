@@ -187,7 +187,7 @@ impl Access {
         Problem::new(
             Kind::Refused,
             format!(
-                "{} is not let in: only the daemon's own user and root are, and whom [[api.allow]] \
+                "`{}` is not let in: only the daemon's own user and root are, and whom [[api.allow]] \
                  of the configuration names",
                 caller.name
             ),
