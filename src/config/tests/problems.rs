@@ -136,7 +136,7 @@ fn databases_and_keys() {
 
 #[test]
 fn clients() {
-    let digest = "0".repeat(64);
+    let digest = "01".repeat(32);
     let token = |name: &str| {
         format!("[[api.tokens]]\nname = \"{name}\"\nsha256 = \"{digest}\"\nmay = [\"read\"]\n")
     };
@@ -154,7 +154,7 @@ fn clients() {
         (
             "[[api.allow]]\ngroup = \"g\"\nuser = \"u\"\nmay = [\"read\", \"write\"]\n[[api.allow]]\ngroup = \"g\"\naccounts = [\"x\"]\nkinds = [\"users\"]\n",
             &[
-                "attendant.toml:1: api.allow[0]: write exactly one of `user` and `group`",
+                "attendant.toml:1: api.allow[0]: write exactly one of `user`, `uid` and `group`",
                 "attendant.toml:4: api.allow[0].may[1]: `write` is not a right: write enqueue, read, results, credentials, operate",
                 "attendant.toml:5: api.allow[1]: `may` is missing: write may = [\"read\"]",
                 "attendant.toml:7: api.allow[1].accounts: no account is named `x`; there are: none",
@@ -165,6 +165,14 @@ fn clients() {
             "[[api.tokens]]\nname = \"a\"\nsha256 = \"hunter2\"\nmay = []\n",
             &[
                 "attendant.toml:3: api.tokens[0].sha256: is not a SHA-256: write its 64 hexadecimal digits, never the token itself",
+            ],
+        ),
+        (
+            // Of `test`, and one that nobody computed.
+            "[[api.tokens]]\nname = \"a\"\nmay = []\nsha256 = \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"\n[[api.tokens]]\nname = \"b\"\nmay = []\nsha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"\n",
+            &[
+                "attendant.toml:4: api.tokens[0].sha256: is the digest of a token that anybody would guess: make `a` one with `openssl rand -hex 32`, and write the digest of it without a line end",
+                "attendant.toml:8: api.tokens[1].sha256: is the digest of a token that anybody would guess: make `b` one with `openssl rand -hex 32`, and write the digest of it without a line end",
             ],
         ),
         (&(token("a") + &token("a")), &["attendant.toml:1: api.tokens: two tokens are named `a`"]),

@@ -116,15 +116,18 @@ fn definitions_beside_the_file_are_found() {
 
 #[test]
 fn what_works_but_is_open_is_warned_of() {
-    let digest = "0".repeat(64);
+    let digest = "01".repeat(32);
     let setup = Setup::new(&format!(
-        "[api]\nlisten = \"0.0.0.0:1\"\n[[api.tokens]]\nname = \"t\"\nsha256 = \"{digest}\"\nmay = []\n[accounts.a]\nprovider = \"p\"\n[[accounts.a.sinks]]\ncredential = \"c\"\nfile = \"/f\"\nmode = \"0644\"\n"
+        "[api]\nlisten = \"0.0.0.0:1\"\n[[api.tokens]]\nname = \"t\"\nsha256 = \"{digest}\"\nmay = []\n[accounts.a]\nprovider = \"p\"\n[[accounts.a.sinks]]\ncredential = \"c\"\nfile = \"/f\"\nmode = \"0644\"\n[[api.allow]]\nuser = \"nobody\"\nmay = [\"read\"]\n[[api.allow]]\ngroup = \"g\"\nmay = []\n[hooks]\nlisten = \"127.0.0.1:2\"\n"
     ));
     assert_eq!(
         setup.shown(&setup.config().warnings),
         [
             "attendant.toml:12: accounts.a.sinks[0].mode: lets every user of this machine at the credential",
             "attendant.toml:2: api.listen: is not loopback: tokens travel in clear unless a TLS proxy is in front",
+            "attendant.toml:13: api.allow[0]: names the user that stands for all whom the kernel has no number for, such as those of other user namespaces: give the program a user of its own",
+            "attendant.toml:16: api.allow[1]: gives no right: write may = [\"read\"] or others",
+            "attendant.toml:20: hooks.listen: is not served by this version: nothing listens there",
         ]
     );
 }
