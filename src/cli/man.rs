@@ -133,7 +133,7 @@ fn page(command: &Command) -> String {
         text.push_str(&part(|out| man.render_subcommands_section(out)));
     }
     if !examples.is_empty() {
-        text.push_str(&format!(".SH EXAMPLES\n.nf\n{}\n.fi\n", escaped(&examples)));
+        text.extend([".SH EXAMPLES\n.nf\n", &escaped(&examples), "\n.fi\n"]);
     }
     text.push_str(&list("EXIT STATUS", &EXIT_STATUS));
     text.push_str(&list("FILES", &FILES));
@@ -158,7 +158,7 @@ fn notes(command: &Command) -> (String, String) {
         let (heading, rest) = block.split_once('\n').unwrap_or((block, ""));
         match heading {
             "Examples:" | "Begin:" => {
-                let lines: Vec<&str> = rest.lines().map(|one| one.trim_start()).collect();
+                let lines: Vec<&str> = rest.lines().map(str::trim_start).collect();
                 examples = lines.join("\n");
             }
             "Exit codes:" => {}
@@ -172,7 +172,8 @@ fn paragraphs(text: &str) -> String {
     if text.is_empty() {
         return String::new();
     }
-    text.split("\n\n").map(|one| format!(".PP\n{}\n", escaped(one))).collect()
+    let paragraph = |one: &str| [".PP\n", &escaped(one), "\n"].concat();
+    text.split("\n\n").map(paragraph).collect()
 }
 
 fn list(heading: &str, rows: &[(&str, &str)]) -> String {

@@ -68,8 +68,11 @@ struct Rules {
     allow: Vec<Allow>,
     tokens: Tokens,
     /// By uid and gid.
-    callers: Mutex<HashMap<(u32, u32), (Timestamp, Arc<Caller>)>>,
+    callers: Mutex<HashMap<(u32, u32), Seen>>,
 }
+
+/// When a caller was looked up, and who it is.
+type Seen = (Timestamp, Arc<Caller>);
 
 impl Access {
     /// The daemon's own user and root, and those whom the configuration allows.

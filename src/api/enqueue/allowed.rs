@@ -43,13 +43,10 @@ fn default_account(api: &Api, caller: &Caller, kind: &str) -> Result<String, Pro
     let provider = catalog.registry.kind(kind).map(|(provider, _)| provider.name.clone());
     let default = provider.and_then(|name| catalog.default_account(&name).ok());
     let default = default.map(|account| account.name.clone());
-    match default.filter(|name| caller.grants.on(Right::Enqueue, name, kind)) {
-        Some(name) => Ok(name),
-        None => {
-            let words = format!("{kind} goes to no account that you may use unless you name one");
-            Err(caller.refuse_with(&words))
-        }
-    }
+    default.filter(|name| caller.grants.on(Right::Enqueue, name, kind)).ok_or_else(|| {
+        let words = format!("{kind} goes to no account that you may use unless you name one");
+        caller.refuse_with(&words)
+    })
 }
 
 /// The engine's own words on an account that does not fit name those that do.
