@@ -104,7 +104,7 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
     let inputs =
         Inputs { file: options.config.as_deref(), env: &env, overrides: overrides.as_slice() };
     let config = Config::load(&inputs)?;
-    logging::start(config.log.format, &config.log.filter).map_err(StartError::Log)?;
+    logging::start(config.log.format, &config.log.filter, &env).map_err(StartError::Log)?;
     emit(
         Name::DaemonStarted,
         &Event {

@@ -17,6 +17,7 @@ mod enqueue;
 mod health;
 mod jobs;
 mod json;
+mod metrics;
 mod openapi;
 mod path;
 mod problem;

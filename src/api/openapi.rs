@@ -102,6 +102,7 @@ operations! {
         &[], None, &[(200, "Reloaded"), (409, "Problem"), (422, "Problem"), (503, "Problem")];
     get "/healthz": "Alive", &[], None, &[(200, "Health")];
     get "/readyz": "Ready, or why not", &[], None, &[(200, "Health"), (503, "Health")];
+    get "/metrics": "The state as numbers, for Prometheus", &[], None, &[(200, "text/plain")];
     get "/openapi.json": "This document", &[], None, &[(200, "Any")];
 }
 

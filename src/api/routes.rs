@@ -11,7 +11,7 @@ use axum::{
 use super::{
     Api,
     access::Needs,
-    act, catalog, credentials, enqueue, health, jobs, openapi,
+    act, catalog, credentials, enqueue, health, jobs, metrics, openapi,
     problem::{Kind, Problem},
     queues, wait,
 };
@@ -29,6 +29,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", may(Read, get(health::ready)))
+        .route("/metrics", may(Read, get(metrics::scrape)))
         .route("/openapi.json", may(Read, get(openapi::document)))
         .merge(job_routes())
         .merge(other_routes())

@@ -208,8 +208,8 @@ impl Engine {
                 known: known.join(", "),
             });
         };
-        let row = self.gates.pause(owner.queue, account, pause.then_some(who));
-        self.store.save_queue(row).await?;
+        self.gates.pause(owner.queue, pause.then_some(who));
+        self.gates.save(&*self.store, owner.queue, account).await?;
         if !pause {
             self.open_kinds(owner.queue).await?;
         }

@@ -1,6 +1,6 @@
 //! Why a due job does not run, as `waiting_for` says it.
 
-use super::{Engine, gates::Hold};
+use super::{Engine, catalog::Account, gates::Hold};
 use crate::{
     policy::budget::Class,
     store::{JobRow, KindId, QueueId},
@@ -63,17 +63,24 @@ impl Engine {
         self.deadline_of(self.deadline(of, created_at, given))
     }
 
-    /// What holds the due jobs of a queue.
+    /// What holds the due jobs of a queue: of several reasons the one that lasts longest.
     #[must_use]
     pub fn queue_hold(&self, queue: QueueId, class: Class) -> Option<Hold> {
         let now = self.clock.wall();
         let catalog = self.catalog();
         let account = catalog.by_queue(queue)?;
-        if let Some(hold) = self.gates.hold(queue, None, now) {
-            return Some(hold);
+        let gate = self.gates.hold(queue, None, now);
+        let inside = self.hold_inside(account, class, now);
+        match (gate, inside) {
+            (Some(gate), Some(inside)) if lasts_longer(&inside, &gate) => Some(inside),
+            (gate, inside) => gate.or(inside),
         }
+    }
+
+    /// What would hold them if the gate were open.
+    fn hold_inside(&self, account: &Account, class: Class, now: Timestamp) -> Option<Hold> {
         if class != Class::Renewal
-            && let Some(trouble) = self.credentials.blocked(queue, &account.blocking, now)
+            && let Some(trouble) = self.credentials.blocked(account.queue, &account.blocking, now)
         {
             return Some(Hold {
                 code: "credential",
@@ -84,6 +91,15 @@ impl Engine {
         let until = self.next_start(account, class)?;
         let detail = format!("the budget of {} is spent", account.name);
         Some(Hold { code: "budget", until: Some(until), detail })
+    }
+}
+
+/// Without an end it waits for a person or for an answer that is on its way.
+fn lasts_longer(one: &Hold, other: &Hold) -> bool {
+    match (one.until, other.until) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(one), Some(other)) => one > other,
     }
 }
 

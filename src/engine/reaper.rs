@@ -66,6 +66,7 @@ pub async fn round(engine: &Engine) -> StoreResult<()> {
     for depth in engine.depths().await?.iter().filter(|depth| depth.due > 0) {
         engine.wake.ready(depth.queue);
     }
+    engine.look_at_outages(now);
     engine.store_works(None);
     Ok(())
 }
@@ -181,6 +182,7 @@ fn tell(engine: &Engine, job: &RunningJob, end: &Transition) {
     let catalog = engine.catalog();
     let kind = catalog.kind(job.kind).map(KindRef::name);
     let account = catalog.by_queue(job.queue).map(|account| account.name.clone());
+    engine.metrics.attempt(job.queue, job.kind, LOST);
     let code = end.code.map(Code::text);
     let name = match end.state {
         JobState::Dead => Name::JobDead,

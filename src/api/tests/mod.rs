@@ -8,6 +8,7 @@ mod clock;
 mod credentials;
 mod fuzz;
 mod jobs;
+mod metrics;
 mod operations;
 mod sealing;
 mod steps;
