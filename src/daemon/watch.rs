@@ -9,7 +9,10 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     engine::Engine,
     policy::gate,
-    telemetry::notify::{self, Facts},
+    telemetry::{
+        events::{Event, Name, emit},
+        notify::{self, Facts},
+    },
 };
 
 /// Between two looks at what the status should say.
@@ -68,12 +71,13 @@ async fn feed(engine: Arc<Engine>, every: Option<Duration>) {
             }
             Some(part) if !told => {
                 told = true;
-                tracing::warn!(
-                    target: "attendant",
+                let detail = format!(
                     "the {part} has not turned for {:?}: unless it does, systemd starts this daemon \
                      anew after {every:?}",
                     every / 4
                 );
+                let event = Event { detail: Some(&detail), ..Event::default() };
+                emit(Name::DaemonStalled, &event);
             }
             Some(_) => {}
         }

@@ -34,7 +34,11 @@ within() {
 comes() { if within 30 "$2"; then pass "$1"; else miss "$1" "not within 30 s: $2"; fi; }
 prop() { systemctl show --property "$1" --value "${2:-$unit}"; }
 active() { [ "$(prop ActiveState)" = active ]; }
-logged() { journalctl --sync; journalctl --unit "$unit" --output cat --no-pager | grep -q -- "$1"; }
+# logged EVENT WORDS: whether the journal has such an event of the unit, with these words.
+logged() {
+    journalctl --sync
+    journalctl --unit "$unit" --output cat --no-pager "ATTENDANT_EVENT=$1" | grep -q -- "$2"
+}
 part() { echo; echo "-- $1"; }
 # json KEY: the value of the first field of this name, for what is printed on one line.
 json() { grep -o "\"$1\":\(\"[^\"]*\"\|[^,}]*\)" | head -1 | sed 's/^"[^"]*"://; s/^"//; s/"$//'; }
@@ -137,7 +141,7 @@ END
 # A folder of another group's, which hands the group on: no right to change groups is needed.
 install -d -o attendant -g member -m 2750 /run/attendant-sinks/others
 ends 'not there before a restart: the reload is refused' 1 systemctl reload $unit
-comes 'and the log says why' 'logged certn-client-id'
+comes 'and the log says why' 'logged daemon.reload_refused certn-client-id'
 is 'the daemon goes on' "$(prop ActiveState)/$(prop SubState)" active/running
 # The sealing key: the one that the daemon has made, from now on in systemd's keeping.
 seal attendant.key <$state/attendant.key >/dev/null
@@ -195,7 +199,7 @@ secrets.client_secret = { credential = "certn-client-secret" }
 END
 done_ok 'a good configuration is taken on' systemctl reload $unit
 done_ok 'at once: the new account answers' ask token second --timeout 30s
-comes 'daemon.reloaded is logged' 'logged "added: second"'
+comes 'daemon.reloaded is logged' 'logged daemon.reloaded "added: second"'
 is 'by the same process' "$(prop MainPID)" "$pid"
 ask queues pause second >/dev/null
 waits=$(ask enqueue certn.users --account second)
@@ -211,7 +215,7 @@ ends 'a bad configuration is refused' 2 ask reload
 ends 'by systemctl too' 1 systemctl reload $unit
 checked=$(ask check 2>&1 | grep -m1 bad.toml)
 like 'in the words of attendant check' "$(ask reload 2>&1)" "*$checked*"
-comes 'daemon.reload_refused is logged' 'logged daemon.reload_refused'
+comes 'daemon.reload_refused is logged' 'logged daemon.reload_refused bad.toml'
 is 'the old one is in force' "$(prop ActiveState)/$(prop SubState)/$(prop MainPID)" "active/running/$pid"
 done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 30s
 rm /etc/attendant/conf.d/bad.toml
@@ -260,7 +264,7 @@ echo "dispatcher $pid" >/run/attendant-hang
 # It still answers, and everything else in it goes on; only nothing is dispatched any more.
 comes 'the dispatcher hangs: the watchdog ends it, and it is started again' \
     '[ "$(prop MainPID)" != '"$pid"' ] && active'
-comes 'the journal says so' 'logged "dispatcher has not turned" && journalctl --unit attendant.service --no-pager | grep -q "Watchdog timeout"'
+comes 'the journal says so' 'logged daemon.stalled dispatcher && journalctl --unit attendant.service --no-pager | grep -q "Watchdog timeout"'
 rm "/etc/systemd/system/$unit.d/watchdog.conf" /run/attendant-hang
 systemctl daemon-reload
 systemctl restart $unit
@@ -270,13 +274,19 @@ done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 30s
 
 part 'the journal'
 journalctl --sync
-ready=$(journalctl --unit $unit --output json --no-pager --grep daemon.ready 2>/dev/null | tail -1)
-[ -n "$ready" ] || ready=$(journalctl --unit $unit --output json --no-pager | grep -F daemon.ready | tail -1)
-# field NAME VALUE: that the entry of daemon.ready has it.
-field() { is "field $1" "$(json "$1" <<<"$ready" 2>&1)" "$2"; }
+entry=$(journalctl --output json --no-pager ATTENDANT_EVENT=job.completed "ATTENDANT_JOB_ID=$job" | tail -1)
+# field NAME VALUE: that the entry has it.
+field() { is "field $1" "$(json "$1" <<<"$entry")" "$2"; }
 field _SYSTEMD_UNIT attendant.service
 field _UID "$(id -u attendant)"
 field _COMM attendant
+field SYSLOG_IDENTIFIER attendant
+field PRIORITY 6
+field ATTENDANT_KIND certn.application
+field ATTENDANT_ACCOUNT certn
+like 'field MESSAGE_ID' "$(json MESSAGE_ID <<<"$entry")" '????????????????????????????????'
+like "a job's story, by its id" "$(journalctl --output cat --no-pager "ATTENDANT_JOB_ID=$job" --output-fields=ATTENDANT_EVENT | tr '\n' ' ')" 'job.enqueued*job.completed*'
+like 'journalctl -x explains' "$(journalctl --catalog --no-pager ATTENDANT_EVENT=daemon.stalled)" '*What to do:*'
 
 # ---- 9. stopping
 
