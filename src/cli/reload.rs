@@ -30,6 +30,11 @@ impl Reload {
             }
             Err(other) => return Err(other),
         };
+        if !session.json() {
+            for warning in fields::list(&reply.value()?, "warnings").iter() {
+                session.console.note(format!("warning: {}", warning.as_str().unwrap_or_default()));
+            }
+        }
         session.show(&reply, |done, _| told(done))?;
         Ok(Exit::Done)
     }
@@ -59,9 +64,6 @@ fn told(done: &Value) -> String {
     for one in fields::list(done, "needs_restart") {
         let (key, message) = (fields::text(one, "key"), fields::text(one, "message"));
         text.push_str(&format!("{key}: {message}\n"));
-    }
-    for warning in fields::list(done, "warnings").iter().filter_map(Value::as_str) {
-        text.push_str(&format!("warning: {warning}\n"));
     }
     text
 }
