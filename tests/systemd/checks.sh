@@ -40,7 +40,7 @@ logged() {
     journalctl --unit "$unit" --output cat --no-pager "ATTENDANT_EVENT=$1" | grep -q -- "$2"
 }
 # Starts are counted by systemd, and too many in too short a time refused: here there are many.
-part() { echo; echo "-- $1"; systemctl reset-failed; }
+part() { echo; echo "-- $1 (after $SECONDS s)"; systemctl reset-failed; }
 # json KEY: the value of the first field of this name, for what is printed on one line.
 json() { grep -o "\"$1\":\(\"[^\"]*\"\|[^,}]*\)" | head -1 | sed 's/^"[^"]*"://; s/^"//; s/"$//'; }
 
