@@ -40,10 +40,13 @@ impl Reload {
     }
 }
 
+/// One problem a line.
 fn refused(problem: &Value) -> String {
+    let detail = problem.get("detail").and_then(Value::as_str).unwrap_or_default();
+    let lines: Vec<String> = detail.lines().map(fields::clean).collect();
     format!(
         "the configuration is not valid, and the one before stays in force:\n{}",
-        fields::text(problem, "detail")
+        lines.join("\n")
     )
 }
 
@@ -71,6 +74,15 @@ fn told(done: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn problems_are_told_one_a_line() {
+        let told = refused(&json!({"detail": "a.toml:1: x: is bad\nb.toml: y: is\u{7} bad"}));
+        let lines: Vec<&str> = told.lines().skip(1).collect();
+        assert_eq!(lines.len(), 2, "{told}");
+        assert_eq!(lines[0], "a.toml:1: x: is bad");
+        assert!(!told.contains('\u{7}'));
+    }
 
     #[test]
     fn only_what_changed_is_told() {

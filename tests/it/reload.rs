@@ -13,10 +13,11 @@ fn text(site: &Site) -> String {
 }
 
 /// The configuration of an account of the same login.
-fn account(server: &Server, name: &str, rest: &str) -> String {
+fn account(server: &Server, site: &Site, name: &str) -> String {
+    let folder = site.path("").display().to_string();
     format!(
-        "[accounts.{name}]\nprovider = \"acme\"\nbase_url = \"{}\"\n{rest}\n\
-         secrets.user = {{ file = \"user\" }}\nsecrets.pass = {{ file = \"pass\" }}\n",
+        "[accounts.{name}]\nprovider = \"acme\"\nbase_url = \"{}\"\n\
+         secrets.user = {{ file = \"{folder}user\" }}\nsecrets.pass = {{ file = \"{folder}pass\" }}\n",
         server.base_url
     )
 }
@@ -39,7 +40,7 @@ async fn accounts_come_and_go_and_jobs_wait_for_them() {
     let mut daemon = site.start();
     assert_eq!(site.ok(&["reload"]), "Reloaded: 1 account.");
 
-    site.write("conf.d/b.toml", &account(&server, "b", ""));
+    site.write("conf.d/b.toml", &account(&server, &site, "b"));
     assert_eq!(site.ok(&["reload"]), "Reloaded: 2 accounts.\nadded: b");
     let told = daemon.wait_for("added: b");
     assert!(told.contains("daemon.reloaded"), "{told}");
@@ -60,7 +61,7 @@ async fn accounts_come_and_go_and_jobs_wait_for_them() {
     daemon.stop();
     let _daemon = site.start();
     assert!(waits(&site, &id, "account `b` is not configured any more"));
-    site.write("attendant.toml", &format!("{alone}{}", account(&server, "b", "")));
+    site.write("attendant.toml", &format!("{alone}{}", account(&server, &site, "b")));
     site.ok(&["reload"]);
     site.ok(&["queues", "resume", "b"]);
     assert!(completed(&site, &id));
@@ -117,7 +118,7 @@ async fn limits_are_those_of_the_new_configuration_and_what_was_spent_counts() {
     site.ok(&["reload"]);
     assert!(completed(&site, &second));
     let (status, queues) = site.http("GET", "/v1/queues", &Value::Null);
-    let used = &queues["queues"][0]["budget"]["limits"][0]["used"];
+    let used = &queues["queues"][0]["budget"][0]["used"];
     assert_eq!((status, used), (200, &json!(3)), "{queues}");
 }
 
