@@ -178,7 +178,7 @@ impl World {
     pub async fn reopen(files: Files, concurrency: usize) -> Result<Self> {
         let env = Env::default();
         let config = Config::load(&Inputs::new(Some(&files.config()), &env))?;
-        attendant::telemetry::logging::start(config.log.format, &config.log.filter)
+        attendant::telemetry::logging::start(config.log.format, &config.log.filter, &env)
             .map_err(anyhow::Error::msg)?;
         let registry = Registry::load(config.jobs_dir.as_deref())?;
         let plan = plan::plan(&config, registry, &env, Visibility::Service)?;
@@ -215,7 +215,8 @@ impl World {
     /// Serves the API.
     pub fn serve(&mut self) -> Result<()> {
         let listener = UnixListener::bind(self.files.socket())?;
-        let serving = api::serve(Arc::clone(&self.engine), listener, self.stop.clone());
+        let stop = self.stop.clone();
+        let serving = api::serve(Arc::clone(&self.engine), listener, stop.clone(), stop);
         self.tasks.push(tokio::spawn(serving));
         Ok(())
     }

@@ -31,7 +31,7 @@ impl Reload {
             Err(other) => return Err(other),
         };
         if !session.json() {
-            for warning in fields::list(&reply.value()?, "warnings").iter() {
+            for warning in fields::list(&reply.value()?, "warnings") {
                 session.console.note(format!("warning: {}", warning.as_str().unwrap_or_default()));
             }
         }
@@ -52,7 +52,7 @@ fn refused(problem: &Value) -> String {
 
 fn told(done: &Value) -> String {
     let accounts = usize::try_from(fields::number(done, "accounts")).unwrap_or(0);
-    let mut text = format!("Reloaded: {}.\n", counted(accounts, "account"));
+    let mut lines = vec![format!("Reloaded: {}.", counted(accounts, "account"))];
     for (field, what) in [
         ("added", "added"),
         ("removed", "removed, their jobs wait"),
@@ -61,14 +61,13 @@ fn told(done: &Value) -> String {
     ] {
         let names: Vec<&str> = fields::list(done, field).iter().filter_map(Value::as_str).collect();
         if !names.is_empty() {
-            text.push_str(&format!("{what}: {}\n", names.join(", ")));
+            lines.push(format!("{what}: {}", names.join(", ")));
         }
     }
     for one in fields::list(done, "needs_restart") {
-        let (key, message) = (fields::text(one, "key"), fields::text(one, "message"));
-        text.push_str(&format!("{key}: {message}\n"));
+        lines.push(format!("{}: {}", fields::text(one, "key"), fields::text(one, "message")));
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

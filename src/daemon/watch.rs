@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     engine::Engine,
     policy::gate,
+    store::health::Trouble,
     telemetry::{
         events::{Event, Name, emit},
         notify::{self, Facts},
@@ -98,7 +99,7 @@ fn facts(engine: &Engine) -> Facts {
 /// As `/readyz` has them.
 fn troubles(engine: &Engine) -> Vec<String> {
     let now = engine.clock.wall();
-    let mut found: Vec<String> = engine.store_trouble().iter().map(|one| one.words()).collect();
+    let mut found: Vec<String> = engine.store_trouble().iter().map(Trouble::words).collect();
     for cell in engine.credentials.all() {
         let state = cell.view(now).state;
         if matches!(state, "missing" | "locked_out") {
