@@ -28,7 +28,7 @@ pub async fn hang(part: &str) {
     let Some(file) = std::env::var_os("ATTENDANT_HANG_AT") else { return };
     let this = format!("{part} {}", std::process::id());
     if std::fs::read_to_string(file).is_ok_and(|text| text.trim() == this) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

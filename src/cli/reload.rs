@@ -33,21 +33,29 @@ impl Reload {
             }
             Err(other) => return Err(other),
         };
+        if !session.json() {
+            for warning in fields::list(&reply.value()?, "warnings") {
+                session.console.note(format!("warning: {}", warning.as_str().unwrap_or_default()));
+            }
+        }
         session.show(&reply, |done, _| told(done))?;
         Ok(Exit::Done)
     }
 }
 
+/// One problem a line.
 fn refused(problem: &Value) -> String {
+    let detail = problem.get("detail").and_then(Value::as_str).unwrap_or_default();
+    let lines: Vec<String> = detail.lines().map(fields::clean).collect();
     format!(
         "the configuration is not valid, and the one before stays in force:\n{}",
-        fields::text(problem, "detail")
+        lines.join("\n")
     )
 }
 
 fn told(done: &Value) -> String {
     let accounts = usize::try_from(fields::number(done, "accounts")).unwrap_or(0);
-    let mut text = format!("Reloaded: {}.\n", counted(accounts, "account"));
+    let mut lines = vec![format!("Reloaded: {}.", counted(accounts, "account"))];
     for (field, what) in [
         ("added", "added"),
         ("removed", "removed, their jobs wait"),
@@ -56,22 +64,27 @@ fn told(done: &Value) -> String {
     ] {
         let names: Vec<&str> = fields::list(done, field).iter().filter_map(Value::as_str).collect();
         if !names.is_empty() {
-            text.push_str(&format!("{what}: {}\n", names.join(", ")));
+            lines.push(format!("{what}: {}", names.join(", ")));
         }
     }
     for one in fields::list(done, "needs_restart") {
-        let (key, message) = (fields::text(one, "key"), fields::text(one, "message"));
-        text.push_str(&format!("{key}: {message}\n"));
+        lines.push(format!("{}: {}", fields::text(one, "key"), fields::text(one, "message")));
     }
-    for warning in fields::list(done, "warnings").iter().filter_map(Value::as_str) {
-        text.push_str(&format!("warning: {warning}\n"));
-    }
-    text
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn problems_are_told_one_a_line() {
+        let told = refused(&json!({"detail": "a.toml:1: x: is bad\nb.toml: y: is\u{7} bad"}));
+        let lines: Vec<&str> = told.lines().skip(1).collect();
+        assert_eq!(lines.len(), 2, "{told}");
+        assert_eq!(lines[0], "a.toml:1: x: is bad");
+        assert!(!told.contains('\u{7}'));
+    }
 
     #[test]
     fn only_what_changed_is_told() {

@@ -100,11 +100,11 @@ impl Changes {
 
     /// Takes on other configured secrets: a change is over where they differ from those that it was
     /// made of, and accounts that were not known find theirs again.
-    pub async fn configure<'a>(
+    pub async fn configure(
         &self,
         store: &dyn Store,
         vault: &Vault,
-        owners: &[Owner<'a>],
+        owners: &[Owner<'_>],
         known_before: impl Fn(QueueId) -> bool,
     ) -> StoreResult<()> {
         let stored = Self::load(store, vault, owners.iter().copied()).await?;

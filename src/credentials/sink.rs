@@ -189,9 +189,9 @@ impl Target {
         let wrap = |error| self.io("written", error);
         file.write_all(content).map_err(wrap)?;
         // A folder may have given it to the group already, and a sandbox may forbid the call.
-        let found = file.metadata().map_err(wrap)?;
-        let uid = owner.map(Uid::as_raw).filter(|uid| *uid != found.uid());
-        let gid = group.map(Gid::as_raw).filter(|gid| *gid != found.gid());
+        let as_made = file.metadata().map_err(wrap)?;
+        let uid = owner.map(Uid::as_raw).filter(|uid| *uid != as_made.uid());
+        let gid = group.map(Gid::as_raw).filter(|gid| *gid != as_made.gid());
         if uid.is_some() || gid.is_some() {
             fchown(&file, uid, gid).map_err(|error| SinkError::Chown {
                 file: self.file.display().to_string(),

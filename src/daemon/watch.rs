@@ -9,7 +9,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     engine::Engine,
     policy::gate,
-    telemetry::notify::{self, Facts},
+    store::health::Trouble,
+    telemetry::{
+        events::{Event, Name, emit},
+        notify::{self, Facts},
+    },
 };
 
 /// Between two looks at what the status should say.
@@ -68,12 +72,13 @@ async fn feed(engine: Arc<Engine>, every: Option<Duration>) {
             }
             Some(part) if !told => {
                 told = true;
-                tracing::warn!(
-                    target: "attendant",
+                let detail = format!(
                     "the {part} has not turned for {:?}: unless it does, systemd starts this daemon \
                      anew after {every:?}",
                     every / 4
                 );
+                let event = Event { detail: Some(&detail), ..Event::default() };
+                emit(Name::DaemonStalled, &event);
             }
             Some(_) => {}
         }
@@ -94,7 +99,7 @@ fn facts(engine: &Engine) -> Facts {
 /// As `/readyz` has them.
 fn troubles(engine: &Engine) -> Vec<String> {
     let now = engine.clock.wall();
-    let mut found: Vec<String> = engine.store_trouble().iter().map(|one| one.words()).collect();
+    let mut found: Vec<String> = engine.store_trouble().iter().map(Trouble::words).collect();
     for cell in engine.credentials.all() {
         let state = cell.view(now).state;
         if matches!(state, "missing" | "locked_out") {

@@ -87,15 +87,14 @@ impl Budgets {
         {
             let mut inner = self.lock();
             for account in catalog.accounts.values() {
-                match inner.get_mut(&account.budget) {
-                    Some(known) => known.limit(&account.limits, now.boot_ms),
-                    None => {
-                        let rows: Vec<&BucketRow> =
-                            rows.iter().filter(|row| row.budget == account.budget).collect();
-                        let budget = restore(&account.limits, &rows, &self.boot, then);
-                        inner.insert(account.budget.clone(), budget);
-                    }
+                if let Some(known) = inner.get_mut(&account.budget) {
+                    known.limit(&account.limits, now.boot_ms);
+                    continue;
                 }
+                let of = |row: &&BucketRow| row.budget == account.budget;
+                let rows: Vec<&BucketRow> = rows.iter().filter(of).collect();
+                let budget = restore(&account.limits, &rows, &self.boot, then);
+                inner.insert(account.budget.clone(), budget);
             }
         }
         self.settle(store).await

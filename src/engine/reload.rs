@@ -234,6 +234,7 @@ impl Engine {
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&catalog);
         self.sinks.configure(&catalog, sinks);
         self.settle_in().await?;
+        self.wake_returned_kinds(&before).await?;
         // Whatever waited for an account, a limit or a definition is looked at again.
         for queue in self.store.ready_queues().await? {
             self.wake.ready(queue);
@@ -251,6 +252,28 @@ impl Engine {
         self.open_mended_kinds().await
     }
 
+    /// Jobs that were sent away for want of a definition of their kind.
+    async fn wake_returned_kinds(&self, before: &Catalog) -> StoreResult<()> {
+        for account in self.catalog().accounts.values() {
+            self.wake_kinds(account, |name| before.kind_id(name).is_none()).await?;
+        }
+        Ok(())
+    }
+
+    async fn wake_kinds(&self, account: &Account, which: impl Fn(&str) -> bool) -> StoreResult<()> {
+        let (catalog, now) = (self.catalog(), self.clock.wall());
+        let credentials = account.provider.credentials.keys();
+        let renewals = credentials.map(|name| format!("{}.{name}", account.provider.name));
+        let kinds = account.provider.kinds.values().map(|kind| kind.name.clone());
+        for name in kinds.chain(renewals).filter(|name| which(name)) {
+            if let Some(kind) = catalog.kind_id(&name) {
+                self.store.wake_kind(account.queue, kind, now).await?;
+            }
+        }
+        self.wake.ready(account.queue);
+        Ok(())
+    }
+
     /// A provider that seemed to have changed is tried again with another definition.
     async fn open_mended_kinds(&self) -> StoreResult<()> {
         let catalog = self.catalog();
@@ -264,7 +287,7 @@ impl Engine {
             for account in catalog.accounts.values() {
                 if seen.is_some() && account.provider.name == provider.name {
                     self.open_kinds(account.queue).await?;
-                    self.wake.ready(account.queue);
+                    self.wake_kinds(account, |_| true).await?;
                 }
             }
             self.store.set_meta(&meta, hash.to_vec()).await?;

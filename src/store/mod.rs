@@ -115,7 +115,8 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     async fn gate_times(&self) -> StoreResult<Vec<GateTimeRow>>;
     /// Keeps a stretch of time, or with `forget` forgets it.
     async fn save_gate_time(&self, row: GateTimeRow, forget: bool) -> StoreResult<()>;
-    /// Makes the queued jobs of one kind due now, after its gate was opened.
+    /// Makes the queued jobs of one kind due now that its gate, or the lack of a definition, has
+    /// sent away; others wait for their time.
     async fn wake_kind(&self, queue: QueueId, kind: KindId, now: Timestamp) -> StoreResult<u64>;
 
     async fn credentials(&self) -> StoreResult<Vec<CredentialRow>>;

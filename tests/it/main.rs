@@ -19,6 +19,7 @@ mod oauth;
 mod oidc;
 mod outage;
 mod providers;
+mod reload;
 mod rotation;
 mod scantrust;
 mod sealing;

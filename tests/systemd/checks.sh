@@ -31,11 +31,16 @@ within() {
         sleep 0.1
     done
 }
-comes() { if within 30 "$2"; then pass "$1"; else miss "$1" "not within 30 s: $2"; fi; }
+comes() { if within 60 "$2"; then pass "$1"; else miss "$1" "not within 60 s: $2"; fi; }
 prop() { systemctl show --property "$1" --value "${2:-$unit}"; }
 active() { [ "$(prop ActiveState)" = active ]; }
-logged() { journalctl --sync; journalctl --unit "$unit" --output cat --no-pager | grep -q -- "$1"; }
-part() { echo; echo "-- $1"; }
+# logged EVENT WORDS: whether the journal has such an event of the unit, with these words.
+logged() {
+    journalctl --sync
+    journalctl --unit "$unit" --output cat --no-pager "ATTENDANT_EVENT=$1" | grep -q -- "$2"
+}
+# Starts are counted by systemd, and too many in too short a time refused: here there are many.
+part() { echo; echo "-- $1 (after $SECONDS s)"; systemctl reset-failed; }
 # json KEY: the value of the first field of this name, for what is printed on one line.
 json() { grep -o "\"$1\":\(\"[^\"]*\"\|[^,}]*\)" | head -1 | sed 's/^"[^"]*"://; s/^"//; s/"$//'; }
 
@@ -58,7 +63,6 @@ order() {
         --arg application=@/usr/share/doc/attendant/examples/application.json
 }
 state_of() { ask jobs show "$1" --json | json "$2"; }
-chain_of() { ask jobs show "$1" --json | grep -o '"chain":.*' | json state; }
 
 # ---- 1. the package before this one
 
@@ -137,7 +141,7 @@ END
 # A folder of another group's, which hands the group on: no right to change groups is needed.
 install -d -o attendant -g member -m 2750 /run/attendant-sinks/others
 ends 'not there before a restart: the reload is refused' 1 systemctl reload $unit
-comes 'and the log says why' 'logged certn-client-id'
+comes 'and the log says why' 'logged daemon.reload_refused certn-client-id'
 is 'the daemon goes on' "$(prop ActiveState)/$(prop SubState)" active/running
 # The sealing key: the one that the daemon has made, from now on in systemd's keeping.
 seal attendant.key <$state/attendant.key >/dev/null
@@ -195,7 +199,7 @@ secrets.client_secret = { credential = "certn-client-secret" }
 END
 done_ok 'a good configuration is taken on' systemctl reload $unit
 done_ok 'at once: the new account answers' ask token second --timeout 30s
-comes 'daemon.reloaded is logged' 'logged "added: second"'
+comes 'daemon.reloaded is logged' 'logged daemon.reloaded "added: second"'
 is 'by the same process' "$(prop MainPID)" "$pid"
 ask queues pause second >/dev/null
 waits=$(ask enqueue certn.users --account second)
@@ -211,7 +215,7 @@ ends 'a bad configuration is refused' 2 ask reload
 ends 'by systemctl too' 1 systemctl reload $unit
 checked=$(ask check 2>&1 | grep -m1 bad.toml)
 like 'in the words of attendant check' "$(ask reload 2>&1)" "*$checked*"
-comes 'daemon.reload_refused is logged' 'logged daemon.reload_refused'
+comes 'daemon.reload_refused is logged' 'logged daemon.reload_refused bad.toml'
 is 'the old one is in force' "$(prop ActiveState)/$(prop SubState)/$(prop MainPID)" "active/running/$pid"
 done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 30s
 rm /etc/attendant/conf.d/bad.toml
@@ -244,25 +248,25 @@ is 'stopped' "$(prop ActiveState)/$(prop Result)" inactive/success
 done_ok 'a request while it is down starts it, and is answered' ask enqueue certn.users --account certn
 is 'active again' "$(prop ActiveState)" active
 
+# Its first poll is never answered, so that the kill finds it running.
+fault '{"on": "GET /api/v1/hr/applicants/", "kind": "hang", "times": 1}'
 job=$(order hire-1)
-comes 'an order is being followed' '[ "$(orders)" = 1 ] && [ "$(chain_of "$job")" != completed ]'
-before=$(prop NRestarts)
-kill -KILL "$(prop MainPID)"
-comes 'SIGKILL: started again' '[ "$(prop NRestarts)" -gt '"$before"' ] && active'
+comes 'an order is being followed' 'ask jobs --kind certn.applicant --json | grep -q "\"state\":\"running\""'
+pid=$(prop MainPID)
+kill -KILL "$pid"
+comes 'SIGKILL: started again' '[ "$(prop MainPID)" != '"$pid"' ] && active'
 done_ok 'its work goes on to its end' ask jobs wait "$job" --scope chain --timeout 40s
 is 'and the order was placed once' "$(orders)" 1
 
 printf '[Service]\nWatchdogSec=4s\n' >"/etc/systemd/system/$unit.d/watchdog.conf"
 systemctl daemon-reload
 systemctl restart $unit
-pid=$(prop MainPID)
-echo "dispatcher $pid" >/run/attendant-hang
 # It still answers, and everything else in it goes on; only nothing is dispatched any more.
-comes 'the dispatcher hangs: the watchdog ends it, and it is started again' \
-    '[ "$(prop MainPID)" != '"$pid"' ] && active'
-comes 'the journal says so' 'logged "dispatcher has not turned" && journalctl --unit attendant.service --no-pager | grep -q "Watchdog timeout"'
+comes 'the dispatcher hangs: the journal says so, and the watchdog ends it' \
+    'echo "dispatcher $(prop MainPID)" >/run/attendant-hang; logged daemon.stalled dispatcher && journalctl --unit attendant.service --no-pager | grep -q "Watchdog timeout"'
 rm "/etc/systemd/system/$unit.d/watchdog.conf" /run/attendant-hang
 systemctl daemon-reload
+comes 'it is started again' '[ "$(prop NRestarts)" -ge 1 ] && active'
 systemctl restart $unit
 done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 30s
 
@@ -270,20 +274,31 @@ done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 30s
 
 part 'the journal'
 journalctl --sync
-ready=$(journalctl --unit $unit --output json --no-pager --grep daemon.ready 2>/dev/null | tail -1)
-[ -n "$ready" ] || ready=$(journalctl --unit $unit --output json --no-pager | grep -F daemon.ready | tail -1)
-# field NAME VALUE: that the entry of daemon.ready has it.
-field() { is "field $1" "$(json "$1" <<<"$ready" 2>&1)" "$2"; }
+entry=$(journalctl --output json --no-pager ATTENDANT_EVENT=job.completed "ATTENDANT_JOB_ID=$job" | tail -1)
+# field NAME VALUE: that the entry has it.
+field() { is "field $1" "$(json "$1" <<<"$entry")" "$2"; }
 field _SYSTEMD_UNIT attendant.service
 field _UID "$(id -u attendant)"
 field _COMM attendant
+field SYSLOG_IDENTIFIER attendant
+field PRIORITY 6
+field ATTENDANT_KIND certn.application
+field ATTENDANT_ACCOUNT certn
+like 'field MESSAGE_ID' "$(json MESSAGE_ID <<<"$entry")" '????????????????????????????????'
+like "a job's story, by its id" "$(journalctl --output cat --no-pager "ATTENDANT_JOB_ID=$job" --output-fields=ATTENDANT_EVENT | tr '\n' ' ')" 'job.enqueued*job.completed*'
+like 'journalctl -x explains' "$(journalctl --catalog --no-pager ATTENDANT_EVENT=daemon.stalled)" '*What to do:*'
 
 # ---- 9. stopping
 
 part 'stopping'
-fault '{"on": "GET /", "slow": 2000, "times": 1}'
-job=$(ask enqueue certn.users --account certn)
-comes 'a request is on its way' '[ "$(state_of '"$job"' state)" = running ]'
+# One that takes long enough to be met while it runs; where this machine is too slow, the next one is.
+slow_request() {
+    fault '{"on": "GET /", "slow": 4000, "times": 1}'
+    job=$(ask enqueue certn.users --account certn)
+    within 10 '[ "$(state_of '"$job"' state)" != queued ]'
+    [ "$(state_of "$job" state)" = running ]
+}
+comes 'a request is on its way' slow_request
 done_ok 'systemctl stop waits for it' systemctl stop $unit
 is 'which is no failure' "$(prop Result)" success
 systemctl start $unit
@@ -296,7 +311,7 @@ comes 'a request hangs' '[ "$(state_of '"$job"' state)" = running ]'
 began=$(date +%s)
 done_ok 'systemctl stop' systemctl stop $unit
 took=$(($(date +%s) - began))
-done_ok "within its limit: $took s" test "$took" -le 15
+done_ok "within its limit, which is 1 s and what closing takes: $took s" test "$took" -le 41
 is 'which is no failure either' "$(prop Result)" success
 rm /etc/attendant/conf.d/engine.toml
 systemctl start $unit
@@ -306,7 +321,7 @@ done_ok 'what was given back is done now' ask jobs wait "$job" --timeout 30s
 
 part 'upgrade'
 job=$(order hire-2)
-comes 'an order is being followed' '[ "$(orders)" = 2 ]'
+comes 'an order is placed, and followed' '[ "$(orders)" = 2 ]'
 : >/run/asking
 : >/tmp/asked-errors
 ask_on_and_on upgrade &

@@ -24,7 +24,7 @@ async fn ready_only_when_nothing_is_wrong() {
     let codes: Vec<&str> =
         reasons.as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["draining", "store", "provider_changed"]);
-    // For the next daemon.
+    // Jobs are taken in all the same, for the next daemon.
     setup.post("/v1/jobs", &applicant("1")).await.expect(201);
 }
 

@@ -251,3 +251,18 @@ proptest! {
         prop_assert_eq!(budget.available(now + longest + width_ms(longest)), limits.iter().map(|l| l.count).min().unwrap());
     }
 }
+
+#[test]
+fn other_limits_take_what_was_spent_with_them() {
+    let mut budget = Budget::new(&limits(&["10/1m"]));
+    assert!(budget.take(1_000, 7));
+    budget.limit(&limits(&["10/1m"]), 2_000);
+    assert_eq!(budget.available(2_000), 3);
+    // A smaller one is overspent already, and a longer one remembers as well.
+    budget.limit(&limits(&["5/1m", "100/1h"]), 2_000);
+    let used: Vec<(u32, u32)> = budget.left(2_000).iter().map(|one| (one.used, one.left)).collect();
+    assert_eq!(used, [(7, 0), (7, 93)]);
+    assert_eq!(budget.available(120_000), 5);
+    budget.limit(&[], 120_000);
+    assert_eq!(budget.available(120_000), u32::MAX);
+}

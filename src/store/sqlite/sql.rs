@@ -125,7 +125,8 @@ pub(super) const KEEP_KIND_GATE: &str = "
 
 pub(super) const WAKE_KIND: &str = "
     UPDATE jobs SET run_at = ?, ready = 1
-    WHERE queue = ? AND kind = ? AND state = 0 AND ready = 0 RETURNING seq;";
+    WHERE queue = ? AND kind = ? AND state = 0 AND ready = 0
+      AND error_code IN ('provider_changed', 'definition') RETURNING seq;";
 
 pub(super) const CREDENTIALS: &str = "
     SELECT queue, name, generation, salt, value, sent_at, expires_at, renew_at,

@@ -107,6 +107,16 @@ events! {
         when: "Everything is sealed with the new key; the old one opens nothing here.",
         todo: "Keep a copy of the new key, and make a backup: the new key opens none from before.",
     }
+    DaemonStalled = "daemon.stalled", Err {
+        id: "46e4cf1750454c28bedebdc0a492745a",
+        says: "stalled",
+        fields: "",
+        when: "A part of the daemon goes round no more, while the rest of it lives. systemd's \
+               watchdog is not fed until it does.",
+        todo: "Nothing at first: unless it goes on, systemd starts the daemon anew, and its jobs \
+               go on. Where it comes again, report the part that the message names, with what the \
+               disk and the database were doing then.",
+    }
     DaemonDraining = "daemon.draining", Notice {
         id: "477d350363fa4c27ab033bdd2e89cb3d",
         says: "stopping",

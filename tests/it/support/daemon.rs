@@ -307,6 +307,11 @@ impl Daemon {
         Self { child, lines, log: vec![] }
     }
 
+    pub fn hang_up(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, Signal::SIGHUP).unwrap();
+    }
+
     /// A path as the daemon sees it, which may have disks of its own.
     pub fn sees(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));

@@ -1,10 +1,10 @@
 use attendant::{
     clock::new_job_id,
-    store::{CancelOutcome, NewJob},
+    store::{CancelOutcome, NewJob, Settlement, StoredError},
     types::JobState,
 };
 
-use crate::store::support::{World, at};
+use crate::store::support::{World, at, snoozed};
 
 pub async fn cancel_of_a_queued_job(world: World) {
     for job in [world.job(), world.later(500)] {
@@ -91,15 +91,29 @@ pub async fn replace_args_only_of_live_jobs(world: World) {
 pub async fn wake_kind_makes_its_jobs_due(world: World) {
     let kind = world.store.kind_id("certn.users").await.unwrap();
     let queue = world.store.queue_id("other").await.unwrap();
-    let woken = world.add(NewJob { kind, ..world.later(5_000) }).await;
+    let (mut woken, mut others) = (vec![], vec![]);
+    for code in ["provider_changed", "definition", "http_500"] {
+        let id = world.add(NewJob { kind, ..world.job() }).await;
+        let job = world.claim_one(at(2)).await;
+        let error = StoredError { code: code.to_owned(), message: None, at: at(3) };
+        let away = Settlement { error: Some(error), ..snoozed(&job, at(3), at(5_000)) };
+        assert!(world.settle(away).await);
+        if code == "http_500" { others.push(id) } else { woken.push(id) }
+    }
     let cancelled = world.add(NewJob { kind, ..world.later(5_000) }).await;
     world.store.cancel(cancelled, at(1)).await.unwrap();
-    let others = [world.later(5_000), NewJob { kind, queue, ..world.later(5_000) }]
-        .map(|job| world.add(job));
-    let others = futures::future::join_all(others).await;
-    assert_eq!(world.store.wake_kind(world.queue, kind, at(9)).await.unwrap(), 1);
-    let row = world.row(woken).await;
-    assert_eq!((row.ready, row.run_at), (true, at(9)));
+    // For later by its client's wish, of another kind, of another queue.
+    let more = [
+        NewJob { kind, ..world.later(5_000) },
+        world.later(5_000),
+        NewJob { kind, queue, ..world.later(5_000) },
+    ];
+    others.extend(futures::future::join_all(more.map(|job| world.add(job))).await);
+    assert_eq!(world.store.wake_kind(world.queue, kind, at(9)).await.unwrap(), 2);
+    for id in woken {
+        let row = world.row(id).await;
+        assert_eq!((row.ready, row.run_at), (true, at(9)));
+    }
     for id in others {
         assert_eq!(world.row(id).await.run_at, at(5_000));
     }
