@@ -60,7 +60,8 @@ impl Engine {
     pub(super) fn tell_breaker(&self, queue: QueueId, account: &str, opened: bool) {
         let event = Event { account: Some(account), ..Event::default() };
         if opened {
-            let detail = "the provider fails: from now on one probe at a time, until it answers";
+            let detail = "the provider fails: jobs wait without losing attempts, and one at a time probes \
+                 until it answers";
             let event = Event { error_code: Some("breaker_open"), detail: Some(detail), ..event };
             // What opened it is counted where it is told.
             let of = (queue, Line::Gate, Code::Connect);
@@ -97,18 +98,18 @@ impl Engine {
     fn tell_outage(&self, queue: QueueId, news: &News, (due, next): (i64, Option<Timestamp>)) {
         let catalog = self.catalog();
         let account = catalog.by_queue(queue).map(|account| account.name.as_str());
-        let (name, report, detail) = match news {
+        let (name, report, more) = match news {
             News::StillFailing(report) => {
-                let detail = format!("{}; {due} due jobs wait, none loses an attempt", sum(report));
-                (Name::ProviderFailing, report, detail)
+                let jobs =
+                    if due > 0 { format!("{due} due jobs wait") } else { "jobs wait".into() };
+                (Name::ProviderFailing, report, format!("{jobs}, none loses an attempt"))
             }
             News::Recovered(report) => {
-                let back = report.since.plus(report.lasted);
-                let detail =
-                    format!("{}; back since {}; {due} due jobs go on", sum(report), clock(back));
-                (Name::ProviderRecovered, report, detail)
+                let back = clock(report.since.plus(report.lasted));
+                (Name::ProviderRecovered, report, format!("it answers since {back}; jobs go on"))
             }
         };
+        let detail = format!("{}; {more}", sum(report));
         let failing = name == Name::ProviderFailing;
         let code = report.codes.first().map(|(code, _)| code.text()).filter(|_| failing);
         let event = Event {
@@ -133,11 +134,11 @@ fn sum(report: &Report) -> String {
     }
     // To the second, or where it was long to the minute: enough for people.
     let lasted = match lasted.as_secs() {
-        seconds @ 0..3_600 => Duration::from_secs(seconds),
+        seconds @ 0..600 => Duration::from_secs(seconds),
         seconds => Duration::from_secs(seconds / 60 * 60),
     };
     let lasted = humantime::format_duration(lasted);
-    format!("for {lasted}, since {}: {failures} requests failed ({codes})", clock(*since))
+    format!("for {lasted}, since {}: {failures} requests in vain ({codes})", clock(*since))
 }
 
 fn clock(at: Timestamp) -> String {
