@@ -178,7 +178,7 @@ impl World {
     pub async fn reopen(files: Files, concurrency: usize) -> Result<Self> {
         let env = Env::default();
         let config = Config::load(&Inputs::new(Some(&files.config()), &env))?;
-        attendant::telemetry::logging::start(config.log.format, &config.log.filter)
+        attendant::telemetry::logging::start(config.log.format, &config.log.filter, &Env::new())
             .map_err(anyhow::Error::msg)?;
         let registry = Registry::load(config.jobs_dir.as_deref())?;
         let plan = plan::plan(&config, registry, &env, Visibility::Service)?;

@@ -98,18 +98,22 @@ impl Engine {
     fn tell_outage(&self, queue: QueueId, news: &News, (due, next): (i64, Option<Timestamp>)) {
         let catalog = self.catalog();
         let account = catalog.by_queue(queue).map(|account| account.name.as_str());
-        let (name, report, more) = match news {
+        let (name, report, detail) = match news {
             News::StillFailing(report) => {
+                let (lasted, requests) = sum(report);
                 let jobs =
                     if due > 0 { format!("{due} due jobs wait") } else { "jobs wait".into() };
-                (Name::ProviderFailing, report, format!("{jobs}, none loses an attempt"))
+                let detail = format!("for {lasted}, {requests}; {jobs}, none loses an attempt");
+                (Name::ProviderFailing, report, detail)
             }
             News::Recovered(report) => {
+                let (lasted, requests) = sum(report);
                 let back = clock(report.since.plus(report.lasted));
-                (Name::ProviderRecovered, report, format!("it answers since {back}; jobs go on"))
+                let detail =
+                    format!("after {lasted}, {requests}; it answers since {back}; jobs go on");
+                (Name::ProviderRecovered, report, detail)
             }
         };
-        let detail = format!("{}; {more}", sum(report));
         let failing = name == Name::ProviderFailing;
         let code = report.codes.first().map(|(code, _)| code.text()).filter(|_| failing);
         let event = Event {
@@ -124,8 +128,8 @@ impl Engine {
     }
 }
 
-/// What an outage came to so far.
-fn sum(report: &Report) -> String {
+/// How long an outage has been, and what it came to so far.
+fn sum(report: &Report) -> (String, String) {
     let Report { since, lasted, failures, .. } = report;
     let mut codes = String::new();
     for (code, count) in &report.codes {
@@ -138,7 +142,7 @@ fn sum(report: &Report) -> String {
         seconds => Duration::from_secs(seconds / 60 * 60),
     };
     let lasted = humantime::format_duration(lasted);
-    format!("for {lasted}, since {}: {failures} requests in vain ({codes})", clock(*since))
+    (lasted.to_string(), format!("since {}: {failures} requests in vain ({codes})", clock(*since)))
 }
 
 fn clock(at: Timestamp) -> String {

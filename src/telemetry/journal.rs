@@ -9,7 +9,7 @@ use std::{
     fs::File,
     io::{self, IoSlice, Write as _},
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::AsRawFd as _,
         unix::{fs::MetadataExt as _, net::UnixDatagram},
     },
     path::{Path, PathBuf},
@@ -66,7 +66,7 @@ impl Journal {
     /// Hands over a file that nobody can change any more.
     fn in_memory(&self, bytes: &[u8]) -> io::Result<()> {
         let flags = MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC;
-        let mut file: File = OwnedFd::from(memfd_create(MEMORY_NAME, flags)?).into();
+        let mut file: File = memfd_create(MEMORY_NAME, flags)?.into();
         file.write_all(bytes)?;
         let seals = SealFlag::F_SEAL_SHRINK
             | SealFlag::F_SEAL_GROW
