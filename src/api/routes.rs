@@ -65,6 +65,7 @@ fn other_routes() -> Router<Arc<Api>> {
         .route("/v1/credentials/{account}/{name}/value", may(Credentials, get(credentials::value)))
         .route("/v1/credentials/{account}/{name}/renew", may(Operate, post(credentials::renew)))
         .route("/v1/credentials/{account}/{name}/revoke", may(Operate, post(credentials::revoke)))
+        .route("/v1/reload", may(Operate, post(act::reload)))
         .route("/v1/rekey", may(Operate, post(act::rekey)))
         .route("/v1/clock/confirm", may(Operate, post(act::confirm_clock)))
         .route("/v1/queues", may(Read, get(queues::list)))

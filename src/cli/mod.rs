@@ -18,6 +18,7 @@ mod jobs;
 mod options;
 mod queues;
 mod rekey;
+mod reload;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod service;
@@ -109,6 +110,7 @@ async fn client(command: ClientCommand, session: &mut Session<'_, '_>) -> Ended 
         ClientCommand::Token(token) => token.run(session).await,
         ClientCommand::Queues(queues) => queues.run(session).await,
         ClientCommand::Rekey(rekey) => rekey.run(session).await,
+        ClientCommand::Reload(reload) => reload.run(session).await,
         ClientCommand::Kinds(kinds) => kinds.run(session).await,
         ClientCommand::Definitions(definitions) => definitions.run(session).await,
     }

@@ -14,6 +14,7 @@ use super::{
     jobs::Jobs,
     queues::Queues,
     rekey::Rekey,
+    reload::Reload,
 };
 
 const AFTER: &str = "\
@@ -108,6 +109,7 @@ pub(super) enum ClientCommand {
     Token(Token),
     Queues(Queues),
     Rekey(Rekey),
+    Reload(Reload),
     Kinds(Kinds),
     Definitions(Definitions),
 }

@@ -1,6 +1,7 @@
 //! What an end does to others: the gates of its queue and of its kind.
 
 use super::{
+    Engine,
     catalog::{Account, KindRef},
     settling::Settling,
     shapes::{Outcome, Suspect},
@@ -10,17 +11,24 @@ use crate::{
     telemetry::events::{Event, Name, emit},
 };
 
+impl Engine {
+    /// What the store does not take holds until a restart all the same.
+    pub(super) async fn save_gate(&self, account: &Account) {
+        if let Err(error) = self.gates.save(&*self.store, account.queue, &account.name).await {
+            self.store_works(Some(error.to_string()));
+        }
+    }
+}
+
 impl Settling<'_> {
     /// Shuts what the outcome says must be shut, before the job is due again.
     pub(super) async fn act_on_gates(&self, outcome: &Outcome) {
         let Some(account) = self.catalog.by_queue(self.job.queue) else { return };
         let engine = self.engine;
         if let Some((until, code)) = outcome.gate
-            && let Some(row) = engine.gates.shut(account.queue, &account.name, until, code)
+            && engine.gates.shut(account.queue, until, code)
         {
-            if let Err(error) = engine.store.save_queue(row).await {
-                engine.store_works(Some(error.to_string()));
-            }
+            engine.save_gate(account).await;
             // A renewal's failure is told, and counted, as its own.
             let line = if self.is_renewal() { Line::Gate } else { Line::Wait };
             let event = Event {

@@ -30,6 +30,7 @@ pub mod plan;
 pub mod reaper;
 mod redact;
 pub mod rekey;
+pub mod reload;
 mod resolve;
 pub mod running;
 pub mod sender;
@@ -41,13 +42,14 @@ mod submit;
 mod supply;
 mod telling;
 pub mod time;
+pub mod turns;
 pub mod waiters;
 pub mod wake;
 mod withdraw;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -56,7 +58,8 @@ use std::{
 pub use self::withdraw::Told;
 use self::{
     budgets::Budgets, cadence::Cadence, catalog::Catalog, gates::Gates, lifeline::Lifeline,
-    outages::Outages, running::Running, sinks::Sinks, time::Time, waiters::Waiters, wake::Wake,
+    outages::Outages, reload::Source, running::Running, sinks::Sinks, time::Time, turns::Turns,
+    waiters::Waiters, wake::Wake,
 };
 use crate::{
     chance::Chance,
@@ -136,6 +139,10 @@ pub struct Engine {
     /// The daemon as `created_by`.
     pub actor: ActorId,
     catalog: RwLock<Arc<Catalog>>,
+    /// What the catalogue was made from, where it can be read again.
+    source: OnceLock<Source>,
+    /// That the parts of the daemon turn, for the watchdog.
+    pub turns: Turns,
     depths: Mutex<Counted>,
     /// Held while ended jobs are revived (shared) or erased (alone): an erased one never is.
     reviving: tokio::sync::RwLock<()>,
@@ -181,6 +188,8 @@ impl Engine {
             wake: Wake::default(),
             waiters: Waiters::default(),
             catalog: RwLock::new(Arc::new(catalog)),
+            source: OnceLock::new(),
+            turns: Turns::default(),
             depths: Mutex::default(),
             reviving: tokio::sync::RwLock::default(),
             rekeying: AtomicBool::new(false),
@@ -191,10 +200,7 @@ impl Engine {
             settings,
             outbound,
         };
-        engine.ensure_renewals().await?;
-        engine.forgive_changed_secrets().await?;
-        engine.disown_strangers().await?;
-        engine.resume_withdrawals().await?;
+        engine.settle_in().await?;
         engine.mind_clock().await?;
         engine.renew_after_set_back().await?;
         engine.tell_what_waits_for_people();
@@ -300,6 +306,13 @@ impl Engine {
         let counted = Counted { at: Some(now), took_ms, depths: Arc::clone(&depths) };
         *self.depths.lock().unwrap_or_else(PoisonError::into_inner) = counted;
         Ok(depths)
+    }
+
+    /// How many jobs wait, by the last count.
+    #[must_use]
+    pub fn waiting(&self) -> i64 {
+        let depths = self.depths.lock().unwrap_or_else(PoisonError::into_inner);
+        depths.depths.iter().map(|one| one.due + one.later).sum()
     }
 
     /// How many follows of a queue there are, by the last count; at least one.

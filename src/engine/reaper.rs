@@ -27,10 +27,14 @@ pub async fn run(engine: Arc<Engine>) {
     let mut reminder = Reminder::default();
     loop {
         engine.tell_expiring(&mut reminder);
-        engine.clock.sleep(pause.min(Duration::from_secs(20))).await;
+        tokio::select! {
+            () = engine.clock.sleep(pause.min(Duration::from_secs(20))) => {}
+            () = engine.turns.reap.notified() => {}
+        }
         if let Err(error) = look(&engine).await {
             engine.store_works(Some(error.to_string()));
         }
+        engine.turns.reaped();
     }
 }
 

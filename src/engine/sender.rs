@@ -18,6 +18,7 @@ use super::{
     answer::{self, Answered, words_of},
     budgets::Taken,
     catalog::Account,
+    gates::Turned,
     holds::{RENEWALS, class_of},
     shapes::exchange::Trouble,
 };
@@ -374,16 +375,15 @@ impl Sender<'_> {
         if health == Health::Up {
             self.engine.outages.answered(queue, now);
         }
-        let of = (queue, self.account.name.as_str());
-        let Some((row, turned)) = self.engine.gates.record(of, self.job.id, health, now) else {
+        let Some(turned) = self.engine.gates.record(queue, self.job.id, health, now) else {
             return;
         };
         // Kept so that a restart does not begin with everybody's tries; without it, it would.
-        if let Err(error) = self.engine.store.save_queue(row).await {
-            self.engine.store_works(Some(error.to_string()));
+        self.engine.save_gate(self.account).await;
+        if turned == Turned::Prolonged {
+            return;
         }
-        let Some(opened) = turned else { return };
-        self.engine.tell_breaker(queue, &self.account.name, opened);
+        self.engine.tell_breaker(queue, &self.account.name, turned == Turned::Opened);
         self.engine.wake.ready(queue);
     }
 

@@ -28,3 +28,5 @@ mod sinks_inside;
 mod store;
 mod strangers;
 mod support;
+#[cfg(feature = "crash-points")]
+mod systemd;
