@@ -34,6 +34,8 @@ within() {
 comes() { if within 30 "$2"; then pass "$1"; else miss "$1" "not within 30 s: $2"; fi; }
 prop() { systemctl show --property "$1" --value "${2:-$unit}"; }
 active() { [ "$(prop ActiveState)" = active ]; }
+# told EVENT: that an event is in the journal.
+told() { journalctl --sync; journalctl --unit "$unit" --output cat --no-pager "ATTENDANT_EVENT=$1" | grep -q .; }
 logged() { journalctl --sync; journalctl --unit "$unit" --output cat --no-pager | grep -q -- "$1"; }
 part() { echo; echo "-- $1"; }
 # json KEY: the value of the first field of this name, for what is printed on one line.
@@ -211,7 +213,7 @@ ends 'a bad configuration is refused' 2 ask reload
 ends 'by systemctl too' 1 systemctl reload $unit
 checked=$(ask check 2>&1 | grep -m1 bad.toml)
 like 'in the words of attendant check' "$(ask reload 2>&1)" "*$checked*"
-comes 'daemon.reload_refused is logged' 'logged daemon.reload_refused'
+comes 'daemon.reload_refused is logged' 'told daemon.reload_refused'
 is 'the old one is in force' "$(prop ActiveState)/$(prop SubState)/$(prop MainPID)" "active/running/$pid"
 done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 30s
 rm /etc/attendant/conf.d/bad.toml
@@ -270,13 +272,22 @@ done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 30s
 
 part 'the journal'
 journalctl --sync
-ready=$(journalctl --unit $unit --output json --no-pager --grep daemon.ready 2>/dev/null | tail -1)
-[ -n "$ready" ] || ready=$(journalctl --unit $unit --output json --no-pager | grep -F daemon.ready | tail -1)
+ready=$(journalctl --unit $unit --output json --no-pager ATTENDANT_EVENT=daemon.ready | tail -1)
 # field NAME VALUE: that the entry of daemon.ready has it.
 field() { is "field $1" "$(json "$1" <<<"$ready" 2>&1)" "$2"; }
 field _SYSTEMD_UNIT attendant.service
 field _UID "$(id -u attendant)"
 field _COMM attendant
+field SYSLOG_IDENTIFIER attendant
+field PRIORITY 5
+field MESSAGE_ID 68625280b4b24c0e8cc66a4b097ba357
+job=$(ask enqueue certn.users --account certn)
+done_ok 'a job ends' ask jobs wait "$job" --timeout 30s
+# Its line may be written a moment after its end is known.
+comes 'its story is found by its id' 'journalctl --sync; journalctl --output json --no-pager "ATTENDANT_JOB_ID=$job" | grep -q job.completed'
+is 'which begins with its request' "$(journalctl --output json --no-pager "ATTENDANT_JOB_ID=$job" | head -1 | json ATTENDANT_EVENT)" job.enqueued
+done_ok 'the catalog of events is taken' journalctl --update-catalog
+comes 'journalctl -x says what to do' 'journalctl --catalog --no-pager "ATTENDANT_JOB_ID=$job" | grep -q "What to do"'
 
 # ---- 9. stopping
 
