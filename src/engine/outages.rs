@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::Engine;
+use super::{Engine, gates::Hold};
 use crate::{
     policy::{
         codes::Code,
@@ -76,7 +76,12 @@ impl Engine {
     /// Sums up what goes on failing, and tells what is back.
     pub(super) fn look_at_outages(&self, now: Timestamp) {
         let queues: Vec<QueueId> = self.outages.lock().keys().copied().collect();
+        let catalog = self.catalog();
         for queue in queues {
+            if catalog.by_queue(queue).is_none() {
+                self.outages.lock().remove(&queue);
+                continue;
+            }
             let hold = self.gates.hold(queue, None, now);
             let is_paused = hold.as_ref().is_some_and(|hold| hold.code == "paused");
             let due = self.due_in(queue);
@@ -90,20 +95,24 @@ impl Engine {
                 news
             };
             if let Some(news) = news {
-                self.tell_outage(queue, &news, (due, hold.and_then(|hold| hold.until)));
+                self.tell_outage(queue, &news, (due, hold));
             }
         }
     }
 
-    fn tell_outage(&self, queue: QueueId, news: &News, (due, next): (i64, Option<Timestamp>)) {
+    fn tell_outage(&self, queue: QueueId, news: &News, (due, hold): (i64, Option<Hold>)) {
         let catalog = self.catalog();
         let account = catalog.by_queue(queue).map(|account| account.name.as_str());
         let (name, report, detail) = match news {
             News::StillFailing(report) => {
                 let (lasted, requests) = sum(report);
-                let jobs =
-                    if due > 0 { format!("{due} due jobs wait") } else { "jobs wait".into() };
-                let detail = format!("for {lasted}, {requests}; {jobs}, none loses an attempt");
+                // Behind a gate nothing is used up; where some requests do get through, it is.
+                let jobs = match (&hold, due) {
+                    (None, _) => "what failed is tried again".to_owned(),
+                    (Some(_), 0) => "jobs wait, none loses an attempt".to_owned(),
+                    (Some(_), due) => format!("{due} due jobs wait, none loses an attempt"),
+                };
+                let detail = format!("for {lasted}, {requests}; {jobs}");
                 (Name::ProviderFailing, report, detail)
             }
             News::Recovered(report) => {
@@ -119,7 +128,7 @@ impl Engine {
         let event = Event {
             account,
             error_code: code.as_deref(),
-            next_run_at: next.filter(|_| failing),
+            next_run_at: hold.and_then(|hold| hold.until).filter(|_| failing),
             elapsed: Some(report.lasted),
             detail: Some(&detail),
             ..Event::default()
