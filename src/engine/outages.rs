@@ -123,12 +123,12 @@ impl Engine {
                 (Name::ProviderRecovered, report, detail)
             }
         };
-        let failing = name == Name::ProviderFailing;
+        let (failing, now) = (name == Name::ProviderFailing, self.clock.wall());
         let code = report.codes.first().map(|(code, _)| code.text()).filter(|_| failing);
         let event = Event {
             account,
             error_code: code.as_deref(),
-            next_run_at: hold.and_then(|hold| hold.until).filter(|_| failing),
+            next_run_at: hold.and_then(|hold| hold.until).filter(|at| failing && *at > now),
             elapsed: Some(report.lasted),
             detail: Some(&detail),
             ..Event::default()
