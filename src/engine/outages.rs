@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::Engine;
+use super::{Engine, gates::Hold};
 use crate::{
     policy::{
         codes::Code,
@@ -60,7 +60,8 @@ impl Engine {
     pub(super) fn tell_breaker(&self, queue: QueueId, account: &str, opened: bool) {
         let event = Event { account: Some(account), ..Event::default() };
         if opened {
-            let detail = "the provider fails: from now on one probe at a time, until it answers";
+            let detail = "the provider fails: jobs wait without losing attempts, and one at a time probes \
+                 until it answers";
             let event = Event { error_code: Some("breaker_open"), detail: Some(detail), ..event };
             // What opened it is counted where it is told.
             let of = (queue, Line::Gate, Code::Connect);
@@ -75,7 +76,12 @@ impl Engine {
     /// Sums up what goes on failing, and tells what is back.
     pub(super) fn look_at_outages(&self, now: Timestamp) {
         let queues: Vec<QueueId> = self.outages.lock().keys().copied().collect();
+        let catalog = self.catalog();
         for queue in queues {
+            if catalog.by_queue(queue).is_none() {
+                self.outages.lock().remove(&queue);
+                continue;
+            }
             let hold = self.gates.hold(queue, None, now);
             let is_paused = hold.as_ref().is_some_and(|hold| hold.code == "paused");
             let due = self.due_in(queue);
@@ -89,32 +95,40 @@ impl Engine {
                 news
             };
             if let Some(news) = news {
-                self.tell_outage(queue, &news, (due, hold.and_then(|hold| hold.until)));
+                self.tell_outage(queue, &news, (due, hold));
             }
         }
     }
 
-    fn tell_outage(&self, queue: QueueId, news: &News, (due, next): (i64, Option<Timestamp>)) {
+    fn tell_outage(&self, queue: QueueId, news: &News, (due, hold): (i64, Option<Hold>)) {
         let catalog = self.catalog();
         let account = catalog.by_queue(queue).map(|account| account.name.as_str());
         let (name, report, detail) = match news {
             News::StillFailing(report) => {
-                let detail = format!("{}; {due} due jobs wait, none loses an attempt", sum(report));
+                let (lasted, requests) = sum(report);
+                // Behind a gate nothing is used up; where some requests do get through, it is.
+                let jobs = match (&hold, due) {
+                    (None, _) => "what failed is tried again".to_owned(),
+                    (Some(_), 0) => "jobs wait, none loses an attempt".to_owned(),
+                    (Some(_), due) => format!("{due} due jobs wait, none loses an attempt"),
+                };
+                let detail = format!("for {lasted}, {requests}; {jobs}");
                 (Name::ProviderFailing, report, detail)
             }
             News::Recovered(report) => {
-                let back = report.since.plus(report.lasted);
+                let (lasted, requests) = sum(report);
+                let back = clock(report.since.plus(report.lasted));
                 let detail =
-                    format!("{}; back since {}; {due} due jobs go on", sum(report), clock(back));
+                    format!("after {lasted}, {requests}; it answers since {back}; jobs go on");
                 (Name::ProviderRecovered, report, detail)
             }
         };
-        let failing = name == Name::ProviderFailing;
+        let (failing, now) = (name == Name::ProviderFailing, self.clock.wall());
         let code = report.codes.first().map(|(code, _)| code.text()).filter(|_| failing);
         let event = Event {
             account,
             error_code: code.as_deref(),
-            next_run_at: next.filter(|_| failing),
+            next_run_at: hold.and_then(|hold| hold.until).filter(|at| failing && *at > now),
             elapsed: Some(report.lasted),
             detail: Some(&detail),
             ..Event::default()
@@ -123,8 +137,8 @@ impl Engine {
     }
 }
 
-/// What an outage came to so far.
-fn sum(report: &Report) -> String {
+/// How long an outage has been, and what it came to so far.
+fn sum(report: &Report) -> (String, String) {
     let Report { since, lasted, failures, .. } = report;
     let mut codes = String::new();
     for (code, count) in &report.codes {
@@ -133,11 +147,11 @@ fn sum(report: &Report) -> String {
     }
     // To the second, or where it was long to the minute: enough for people.
     let lasted = match lasted.as_secs() {
-        seconds @ 0..3_600 => Duration::from_secs(seconds),
+        seconds @ 0..600 => Duration::from_secs(seconds),
         seconds => Duration::from_secs(seconds / 60 * 60),
     };
     let lasted = humantime::format_duration(lasted);
-    format!("for {lasted}, since {}: {failures} requests failed ({codes})", clock(*since))
+    (lasted.to_string(), format!("since {}: {failures} requests in vain ({codes})", clock(*since)))
 }
 
 fn clock(at: Timestamp) -> String {

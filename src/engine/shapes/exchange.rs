@@ -123,20 +123,21 @@ impl Renewal<'_> {
         }
         obtained.renew_at = Some(renew_at);
         obtained.origin.place = Some(engine.place_of(self.account));
+        let routine = self.cell.errors() == 0 && self.cell.held(now, Duration::ZERO).is_some();
         // What came may not come again: however long the store takes, it is kept.
         let (generation, stored) = self.put(obtained).await?;
         let detail = "in use although the database does not take it yet: it is kept in memory";
-        emit(
-            Name::CredentialObtained,
-            &Event {
-                account: Some(&self.account.name),
-                credential: Some(&self.cell.name),
-                generation: Some(crate::types::Generation(generation)),
-                next_run_at: Some(renew_at),
-                detail: (!stored).then_some(detail),
-                ..Event::default()
-            },
-        );
+        // With many tokens that live for minutes, those that come as they should drown the rest.
+        let telling = if routine && stored { hush } else { emit };
+        let event = Event {
+            account: Some(&self.account.name),
+            credential: Some(&self.cell.name),
+            generation: Some(crate::types::Generation(generation)),
+            next_run_at: Some(renew_at),
+            detail: (!stored).then_some(detail),
+            ..Event::default()
+        };
+        telling(Name::CredentialObtained, &event);
         engine.handed_over(self.cell);
         // Whoever waited for it may go on.
         engine.wake.ready(self.account.queue);
@@ -298,8 +299,9 @@ fn tell_risk(cell: &Cell, trouble: &Trouble, now: Timestamp) {
     let Some(life) = cell.life() else { return };
     let left = if life.usable_until() <= now { "has expired" } else { "is about to expire" };
     let detail = format!(
-        "the value in use {left} ({}), and no other could be had since its renewal was due: {}",
-        life.expires_at, trouble.words
+        "the value in use {left} ({}), and no other could be had since its renewal was due: {}; \
+         renewal goes on by itself, `attendant credentials show {}/{}` says how",
+        life.expires_at, trouble.words, cell.account, cell.name
     );
     emit(
         Name::CredentialAtRisk,

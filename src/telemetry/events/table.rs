@@ -247,7 +247,8 @@ events! {
         id: "fe89c69f326746abb4402ff03376d43d",
         says: "obtained",
         fields: "account credential generation next_run_at",
-        when: "There is a fresh value, in use unless the message says otherwise.",
+        when: "There is a fresh value, in use unless the message says otherwise. At debug priority \
+               where it is a renewal in time: then the one before it is still good.",
         todo: "Nothing.",
     }
     CredentialRenewalAsked = "credential.renewal_asked", Info {

@@ -42,8 +42,9 @@ impl Journal {
         let theirs = Arc::clone(&kept);
         // It ends with the test's process.
         std::thread::spawn(move || {
+            let mut room = vec![0; 1 << 18];
             loop {
-                let bytes = receive(&socket);
+                let bytes = receive(&socket, &mut room);
                 if !bytes.is_empty() {
                     let mut kept = theirs.0.lock().unwrap();
                     kept.entries.push(read(&bytes));
@@ -89,10 +90,9 @@ impl Journal {
     }
 }
 
-fn receive(socket: &UnixDatagram) -> Vec<u8> {
-    let mut bytes = vec![0; 1 << 18];
+fn receive(socket: &UnixDatagram, room: &mut [u8]) -> Vec<u8> {
     let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
-    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let mut parts = [IoSliceMut::new(room)];
     let socket = socket.as_raw_fd();
     let message =
         recvmsg::<UnixAddr>(socket, &mut parts, Some(&mut space), MsgFlags::empty()).unwrap();
@@ -106,8 +106,7 @@ fn receive(socket: &UnixDatagram) -> Vec<u8> {
         nix::unistd::close(file).unwrap();
         return sent;
     }
-    bytes.truncate(length);
-    bytes
+    room[..length].to_vec()
 }
 
 /// Each field on a line, or behind its length.
