@@ -1,5 +1,7 @@
 //! Each right, granted and refused: callers with tokens, as they can be made without other users.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest as _, Sha256};
 
 use super::*;
@@ -18,8 +20,10 @@ fn token(name: &str) -> String {
 
 /// `[[api.tokens]]` of this name, with these rules.
 pub(super) fn rule(name: &str, rules: &str) -> String {
-    let digest = Sha256::digest(token(name));
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut digest = String::new();
+    for byte in Sha256::digest(token(name)) {
+        write!(digest, "{byte:02x}").unwrap();
+    }
     format!("[[api.tokens]]\nname = \"{name}\"\nsha256 = \"{digest}\"\n{rules}\n")
 }
 

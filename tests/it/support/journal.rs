@@ -114,20 +114,18 @@ fn read(mut rest: &[u8]) -> Entry {
     let mut entry = Entry::new();
     while !rest.is_empty() {
         let line = rest.iter().position(|byte| *byte == b'\n').expect("a line ends");
-        let (field, value) = match rest[..line].iter().position(|byte| *byte == b'=') {
-            Some(equals) => {
-                let parts = (&rest[..equals], &rest[equals + 1..line]);
-                rest = &rest[line + 1..];
-                parts
-            }
-            None => {
-                let (field, after) = (&rest[..line], &rest[line + 1..]);
-                let (length, after) = after.split_at(8);
-                let length = u64::from_le_bytes(length.try_into().unwrap());
-                let (value, after) = after.split_at(usize::try_from(length).unwrap());
-                rest = after.strip_prefix(b"\n").expect("a value ends");
-                (field, value)
-            }
+        let equals = rest[..line].iter().position(|byte| *byte == b'=');
+        let (field, value) = if let Some(equals) = equals {
+            let parts = (&rest[..equals], &rest[equals + 1..line]);
+            rest = &rest[line + 1..];
+            parts
+        } else {
+            let (field, after) = (&rest[..line], &rest[line + 1..]);
+            let (length, after) = after.split_at(8);
+            let length = u64::from_le_bytes(length.try_into().unwrap());
+            let (value, after) = after.split_at(usize::try_from(length).unwrap());
+            rest = after.strip_prefix(b"\n").expect("a value ends");
+            (field, value)
         };
         let field = String::from_utf8(field.to_vec()).unwrap();
         let good = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
