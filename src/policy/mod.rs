@@ -5,7 +5,7 @@
 //! to the job; [`gate`] and [`budget`] say whether the next one may go, [`backoff`], [`cadence`]
 //! and [`renewal`] when. [`rotation`] says how one credential follows another, [`sink`] when a value
 //! goes into another program's file, [`expiring`] when people are told that a
-//! secret ends.
+//! secret ends. [`schedule`] says when jobs of schedules come.
 
 pub mod backoff;
 pub mod breaker;
@@ -22,6 +22,7 @@ pub mod lockout;
 pub mod renewal;
 pub mod retry_after;
 pub mod rotation;
+pub mod schedule;
 pub mod settle;
 pub mod sink;
 
