@@ -32,7 +32,7 @@ use crate::{
         plan::{self, Visibility},
         reaper,
         running::Stop,
-        sinks,
+        scheduler, sinks,
     },
     outbound::Outbound,
     policy::backoff::Backoff,
@@ -194,6 +194,7 @@ struct Daemon {
     worker: JoinHandle<Result<(), String>>,
     reaper: JoinHandle<()>,
     sinks: JoinHandle<()>,
+    scheduler: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -218,6 +219,7 @@ impl Daemon {
             worker: tokio::spawn(run_worker(name, claimed, attempts)),
             reaper: tokio::spawn(reaper::run(Arc::clone(&engine))),
             sinks: tokio::spawn(sinks::run(Arc::clone(&engine))),
+            scheduler: tokio::spawn(scheduler::run(Arc::clone(&engine))),
             socket: socket.to_owned(),
             engine,
             stop_api,
@@ -234,6 +236,7 @@ impl Daemon {
             _ = &mut self.worker => "worker",
             _ = &mut self.reaper => "reaper",
             _ = &mut self.sinks => "writer of sinks",
+            _ = &mut self.scheduler => "scheduler",
             _ = &mut self.api => "API",
         }
     }
@@ -267,6 +270,7 @@ impl Daemon {
         self.worker.abort();
         self.reaper.abort();
         self.sinks.abort();
+        self.scheduler.abort();
         if let Err(error) = engine.keep_time_now().await {
             engine.store_works(Some(error.to_string()));
         }

@@ -23,6 +23,7 @@ mod problem;
 mod query;
 mod queues;
 mod routes;
+mod schedules;
 mod serve;
 mod view;
 mod wait;

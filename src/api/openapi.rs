@@ -79,7 +79,10 @@ operations! {
     get "/v1/definitions": "Definitions in force", &[], None, &[(200, "Definitions")];
     get "/v1/definitions/{provider}": "The text of a definition", &[], None,
         &[(200, "text/plain"), (404, "Problem")];
-    get "/v1/schedules": "Schedules", &[], None, &[(200, "Schedules")];
+    get "/v1/schedules": "Schedules with their next and last occurrences", &[], None,
+        &[(200, "Schedules")];
+    post "/v1/schedules/{name}/run": "Run a schedule's job now, apart from its occurrences", &[],
+        None, &[(201, "Job"), (200, "Job"), (404, "Problem"), (507, "Problem")];
     get "/v1/credentials": "Credentials without their values", &[], None, &[(200, "Credentials")];
     get "/v1/credentials/{account}/{name}": "A credential without its value", &[], None,
         &[(200, "Credential"), (404, "Problem")];

@@ -13,7 +13,7 @@ use super::{
     access::Needs,
     act, catalog, credentials, enqueue, health, jobs, openapi,
     problem::{Kind, Problem},
-    queues, wait,
+    queues, schedules, wait,
 };
 use crate::config::Right::{self, Credentials, Enqueue, Operate, Read, Results};
 
@@ -58,7 +58,8 @@ fn other_routes() -> Router<Arc<Api>> {
         .route("/v1/kinds", may(Read, get(catalog::kinds)))
         .route("/v1/definitions", may(Read, get(catalog::definitions)))
         .route("/v1/definitions/{provider}", may(Read, get(catalog::definition)))
-        .route("/v1/schedules", may(Read, get(catalog::schedules)))
+        .route("/v1/schedules", may(Read, get(schedules::list)))
+        .route("/v1/schedules/{name}/run", may(Operate, post(schedules::run)))
         .route("/v1/credentials", may(Read, get(credentials::list)))
         .route("/v1/credentials/{account}/{name}", may(Read, get(credentials::get)))
         .route("/v1/credentials/{account}/{name}/value", may(Credentials, get(credentials::value)))

@@ -20,6 +20,7 @@ mod queues;
 mod rekey;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod schedules;
 mod service;
 mod session;
 mod status;
@@ -108,6 +109,7 @@ async fn client(command: ClientCommand, session: &mut Session<'_, '_>) -> Ended 
         ClientCommand::Credentials(credentials) => credentials.run(session).await,
         ClientCommand::Token(token) => token.run(session).await,
         ClientCommand::Queues(queues) => queues.run(session).await,
+        ClientCommand::Schedules(schedules) => schedules.run(session).await,
         ClientCommand::Rekey(rekey) => rekey.run(session).await,
         ClientCommand::Kinds(kinds) => kinds.run(session).await,
         ClientCommand::Definitions(definitions) => definitions.run(session).await,

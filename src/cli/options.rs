@@ -14,6 +14,7 @@ use super::{
     jobs::Jobs,
     queues::Queues,
     rekey::Rekey,
+    schedules::Schedules,
 };
 
 const AFTER: &str = "\
@@ -107,6 +108,7 @@ pub(super) enum ClientCommand {
     Credentials(Credentials),
     Token(Token),
     Queues(Queues),
+    Schedules(Schedules),
     Rekey(Rekey),
     Kinds(Kinds),
     Definitions(Definitions),

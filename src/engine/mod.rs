@@ -31,6 +31,8 @@ mod redact;
 pub mod rekey;
 mod resolve;
 pub mod running;
+pub mod scheduler;
+pub mod schedules;
 pub mod sender;
 mod settling;
 pub mod shapes;
@@ -55,7 +57,7 @@ use std::{
 pub use self::withdraw::Told;
 use self::{
     budgets::Budgets, cadence::Cadence, catalog::Catalog, gates::Gates, lifeline::Lifeline,
-    running::Running, sinks::Sinks, time::Time, waiters::Waiters, wake::Wake,
+    running::Running, scheduler::Scheduler, sinks::Sinks, time::Time, waiters::Waiters, wake::Wake,
 };
 use crate::{
     chance::Chance,
@@ -112,6 +114,7 @@ pub struct Engine {
     pub(in crate::engine) lifeline: Lifeline,
     pub wake: Wake,
     pub waiters: Waiters,
+    pub schedules: Scheduler,
     /// The daemon as `created_by`.
     pub actor: ActorId,
     catalog: RwLock<Arc<Catalog>>,
@@ -157,6 +160,7 @@ impl Engine {
             lifeline: Lifeline::default(),
             wake: Wake::default(),
             waiters: Waiters::default(),
+            schedules: Scheduler::default(),
             catalog: RwLock::new(Arc::new(catalog)),
             depths: Mutex::default(),
             reviving: tokio::sync::RwLock::default(),
