@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
+    backup::migration::{BeforeMigration, backup_before},
     chance::Chance,
     clock::Clock,
     config::{self, Config, DatabaseUrl, Inputs, KeySource, Override},
@@ -30,7 +31,7 @@ use crate::{
         catalog::Catalog,
         dispatcher::{Dispatcher, LOCAL_SLOTS, RENEWAL_SLOTS},
         plan::{self, Visibility},
-        reaper,
+        reaper, retention,
         running::Stop,
         scheduler, sinks,
     },
@@ -63,6 +64,8 @@ pub enum StartError {
     #[error("{0}")]
     Open(#[from] OpenError),
     #[error("{0}")]
+    NoBackup(#[from] BeforeMigration),
+    #[error("{0}")]
     Store(#[from] StoreError),
     #[error("{path}: {error}; create the folder, or give this user the right to write there")]
     Path { path: PathBuf, error: std::io::Error },
@@ -84,8 +87,18 @@ impl StartError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Store(_) | Self::Tls(_) | Self::Signals(_) | Self::Broken(_) => 1,
-            Self::Open(error) | Self::Key(UnlockError::Open(error)) if error.is_of_the_data() => 1,
+            Self::Store(_)
+            | Self::NoBackup(BeforeMigration::NoBackup { .. })
+            | Self::Tls(_)
+            | Self::Signals(_)
+            | Self::Broken(_) => 1,
+            Self::Open(error)
+            | Self::Key(UnlockError::Open(error))
+            | Self::NoBackup(BeforeMigration::Open(error))
+                if error.is_of_the_data() =>
+            {
+                1
+            }
             _ => 2,
         }
     }
@@ -176,6 +189,7 @@ async fn open(
     if let Some(warning) = warning {
         tracing::warn!(target: "attendant", "{warning}");
     }
+    backup_before(path, Clock::System.wall()).await?;
     let synchronous = match config.database.synchronous {
         config::Synchronous::Full => Synchronous::Full,
         config::Synchronous::Normal => Synchronous::Normal,
@@ -195,6 +209,7 @@ struct Daemon {
     reaper: JoinHandle<()>,
     sinks: JoinHandle<()>,
     scheduler: JoinHandle<()>,
+    retention: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -220,6 +235,7 @@ impl Daemon {
             reaper: tokio::spawn(reaper::run(Arc::clone(&engine))),
             sinks: tokio::spawn(sinks::run(Arc::clone(&engine))),
             scheduler: tokio::spawn(scheduler::run(Arc::clone(&engine))),
+            retention: tokio::spawn(retention::run(Arc::clone(&engine))),
             socket: socket.to_owned(),
             engine,
             stop_api,
@@ -237,6 +253,7 @@ impl Daemon {
             _ = &mut self.reaper => "reaper",
             _ = &mut self.sinks => "writer of sinks",
             _ = &mut self.scheduler => "scheduler",
+            _ = &mut self.retention => "pruner",
             _ = &mut self.api => "API",
         }
     }
@@ -271,6 +288,7 @@ impl Daemon {
         self.reaper.abort();
         self.sinks.abort();
         self.scheduler.abort();
+        self.retention.abort();
         if let Err(error) = engine.keep_time_now().await {
             engine.store_works(Some(error.to_string()));
         }

@@ -19,6 +19,7 @@ use super::{
     view::{self, JobView, OpenJob},
 };
 use crate::{
+    clock,
     config::Right,
     credentials::vault::{self, Part},
     engine::enqueue::parse_id,
@@ -88,7 +89,9 @@ pub async fn result(
     if !caller.may(Right::Credentials) {
         caller.needs(Right::Results)?;
     }
-    let stored = api.engine.store.result(id).await?.ok_or_else(|| unknown(id))?;
+    let Some(stored) = api.engine.store.result(id).await? else {
+        return Err(unknown(&api, id).await?);
+    };
     let StoredResult { state, salt, result, kind, .. } = stored;
     let secret = view::is_secret(view::kind_of(&api.engine.catalog(), &kind).as_deref());
     caller.needs(if secret { Right::Credentials } else { Right::Results }).map_err(|no| {
@@ -107,8 +110,18 @@ pub async fn result(
     Ok(json::raw(StatusCode::OK, clear.to_vec()))
 }
 
-fn unknown(id: JobId) -> Problem {
-    Problem::new(Kind::NotFound, format!("there is no job {id}")).job(id)
+/// A job that is not there: one that had a key has left a tombstone.
+async fn unknown(api: &Api, id: JobId) -> Result<Problem, Problem> {
+    if let Some(ended) = api.engine.store.tombstone(id).await? {
+        let words = format!("job {id} ended as {ended} and is not kept any longer ([retention])");
+        return Ok(Problem::new(Kind::Gone, words).job(id));
+    }
+    let made_at = clock::made_at(id).filter(|at| api.engine.may_be_pruned(*at));
+    let words = match made_at {
+        Some(at) => format!("there is no job {id}; one from {at} may not be kept any longer"),
+        None => format!("there is no job {id}"),
+    };
+    Ok(Problem::new(Kind::NotFound, words).job(id))
 }
 
 pub async fn artifact(

@@ -9,6 +9,7 @@
 
 mod access;
 mod act;
+mod backup;
 mod body;
 mod catalog;
 mod credentials;

@@ -99,6 +99,9 @@ operations! {
         &[(200, "Queue"), (404, "Problem")];
     post "/v1/clock/confirm": "Say that the wall clock is right after a jump", &[], None,
         &[(200, "Any")];
+    post "/v1/backup": "Everything in one file; with its key it takes the right `credentials`", &[],
+        Some("Backup"), &[(200, "application/x-tar"), (403, "Problem"), (409, "Problem"),
+        (507, "Problem")];
     post "/v1/rekey": "Seal everything with a new key; answered when that is done", &[], None,
         &[(200, "Rekeyed"), (409, "Problem"), (503, "Problem")];
     get "/healthz": "Alive", &[], None, &[(200, "Health")];

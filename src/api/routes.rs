@@ -11,7 +11,7 @@ use axum::{
 use super::{
     Api,
     access::Needs,
-    act, catalog, credentials, enqueue, health, jobs, openapi,
+    act, backup, catalog, credentials, enqueue, health, jobs, openapi,
     problem::{Kind, Problem},
     queues, schedules, wait,
 };
@@ -65,6 +65,7 @@ fn other_routes() -> Router<Arc<Api>> {
         .route("/v1/credentials/{account}/{name}/value", may(Credentials, get(credentials::value)))
         .route("/v1/credentials/{account}/{name}/renew", may(Operate, post(credentials::renew)))
         .route("/v1/credentials/{account}/{name}/revoke", may(Operate, post(credentials::revoke)))
+        .route("/v1/backup", may(Operate, post(backup::backup)))
         .route("/v1/rekey", may(Operate, post(act::rekey)))
         .route("/v1/clock/confirm", may(Operate, post(act::confirm_clock)))
         .route("/v1/queues", may(Read, get(queues::list)))

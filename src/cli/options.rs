@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "sandbox")]
 use super::sandbox::Sandbox;
 use super::{
+    backup::{Backup, Restore},
     completions::Completions,
     credentials::{Credentials, Token},
     definitions::{Definitions, Kinds},
@@ -42,7 +43,7 @@ The daemon's socket [default: $ATTENDANT_SOCKET, else the configuration's, else 
 /// Keeps credentials fresh and follows work at other companies' APIs until it is complete.
 ///
 /// One daemon (`attendant run`) with a persistent job queue; all other commands ask it over its
-/// Unix socket, but for `demo`, `sandbox`, `check` and `completions`, which need no daemon.
+/// Unix socket, but for `demo`, `sandbox`, `check`, `restore` and `completions`, which need no daemon.
 #[derive(Debug, Parser)]
 #[command(name = "attendant", version, after_help = AFTER, max_term_width = 100)]
 pub(super) struct Cli {
@@ -96,6 +97,7 @@ Examples:
     Check,
     #[command(flatten)]
     Client(ClientCommand),
+    Restore(Restore),
     Completions(Completions),
 }
 
@@ -109,6 +111,7 @@ pub(super) enum ClientCommand {
     Token(Token),
     Queues(Queues),
     Schedules(Schedules),
+    Backup(Backup),
     Rekey(Rekey),
     Kinds(Kinds),
     Definitions(Definitions),

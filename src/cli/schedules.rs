@@ -78,7 +78,7 @@ mod tests {
         let now = Timestamp(1_790_000_000_000);
         let schedules = json!({"schedules": [
             {"name": "nightly", "cron": "0 3 * * *", "timezone": "UTC", "kind": "certn.users",
-             "account": "certn", "next_at": "2026-09-21T15:13:20Z",
+             "account": "certn", "next_at": "2026-09-21T16:13:20Z",
              "last": {"at": "2026-09-20T13:13:20Z", "state": "dead", "code": "http_404"}},
             {"name": "new", "cron": "@daily", "timezone": "UTC", "kind": "certn.users",
              "account": "certn", "next_at": null, "last": null},

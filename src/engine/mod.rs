@@ -10,6 +10,7 @@ pub mod actions;
 mod answer;
 pub mod attempt;
 pub mod backend;
+mod backup;
 pub mod budgets;
 pub mod cadence;
 pub mod catalog;
@@ -30,6 +31,7 @@ pub mod reaper;
 mod redact;
 pub mod rekey;
 mod resolve;
+pub mod retention;
 pub mod running;
 pub mod scheduler;
 pub mod schedules;
@@ -121,6 +123,8 @@ pub struct Engine {
     depths: Mutex<(Timestamp, Arc<Vec<QueueDepth>>)>,
     /// Held while ended jobs are revived (shared) or erased (alone): an erased one never is.
     reviving: tokio::sync::RwLock<()>,
+    /// Held while a backup is made: one at a time.
+    backing_up: tokio::sync::Mutex<()>,
     rekeying: AtomicBool,
     draining: AtomicBool,
 }
@@ -164,6 +168,7 @@ impl Engine {
             catalog: RwLock::new(Arc::new(catalog)),
             depths: Mutex::default(),
             reviving: tokio::sync::RwLock::default(),
+            backing_up: tokio::sync::Mutex::default(),
             rekeying: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             store,

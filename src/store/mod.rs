@@ -19,7 +19,7 @@ pub use lasting::*;
 pub use model::*;
 pub use sealed::*;
 
-use std::path::Path;
+use std::fs::File;
 
 use async_trait::async_trait;
 
@@ -234,9 +234,8 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Leaves the newest `keep` of a job's history.
     async fn trim_histories(&self, of: History, jobs: Vec<JobSeq>, keep: u32) -> StoreResult<()>;
 
-    /// Writes a consistent copy of everything to this file, which is empty or not there, while
-    /// others go on.
-    async fn copy_to(&self, file: &Path) -> StoreResult<()>;
+    /// A consistent copy of everything, made while others go on, and the last migration that it has.
+    async fn copy(&self) -> StoreResult<(File, i64)>;
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>>;
     async fn set_meta(&self, name: &str, value: Vec<u8>) -> StoreResult<()>;

@@ -37,6 +37,8 @@ names! {
     DaemonReloadRefused = "daemon.reload_refused", ERROR;
     DaemonRekeying = "daemon.rekeying", INFO;
     DaemonRekeyed = "daemon.rekeyed", INFO;
+    /// A copy of the database was made: asked for, or before its schema is changed.
+    DaemonBackedUp = "daemon.backed_up", INFO;
     DaemonDraining = "daemon.draining", INFO;
     DaemonStopped = "daemon.stopped", INFO;
     ClockStepped = "daemon.clock_stepped", WARN;
@@ -53,6 +55,8 @@ names! {
     JobCancelled = "job.cancelled", INFO;
     JobResolved = "job.resolved", INFO;
     JobErased = "job.erased", INFO;
+    /// What ended long ago is forgotten; one line for a pass.
+    JobPruned = "job.pruned", INFO;
     CredentialObtained = "credential.obtained", INFO;
     CredentialRenewalFailed = "credential.renewal_failed", WARN;
     CredentialAtRisk = "credential.at_risk", ERROR;

@@ -9,6 +9,7 @@ mod credentials;
 mod fuzz;
 mod jobs;
 mod operations;
+mod retention;
 mod schedules;
 mod sealing;
 mod steps;

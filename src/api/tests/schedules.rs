@@ -244,7 +244,7 @@ fn everything_wrong_with_a_schedule_is_found_before_it_runs() {
         ),
         (
             format!("{good}\nargs = {{ page = 3 }}"),
-            "15: schedules.s.args.page: is not known: there are no arguments",
+            "15: schedules.s.args.page: is not an argument: this kind takes none",
         ),
     ];
     for (schedule, expected) in table {

@@ -9,12 +9,14 @@ mod lasting;
 mod list;
 mod open;
 mod read;
+mod restored;
 mod sealed;
 mod secrets;
 mod sql;
 
 use std::{
     collections::HashMap,
+    fs::File,
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -25,7 +27,11 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-pub use self::open::{DatabaseLock, OpenError, Synchronous, open, peek_meta};
+pub use self::{
+    copy::copy_of,
+    open::{DatabaseLock, OpenError, Synchronous, known_schema, open, peek_meta, schema_of},
+    restored::{Copied, Restored, look_through_all, make_copy_harmless},
+};
 use self::{
     encode::{leases as encode_leases, state_code},
     error::from_sqlx,
@@ -745,8 +751,8 @@ impl Store for SqliteStore {
         self.write(lasting::trimming(of), args).await.map(drop)
     }
 
-    async fn copy_to(&self, file: &Path) -> StoreResult<()> {
-        copy::copy(self.lock.database(), file).await.map_err(|trouble| from_sqlx(&trouble))
+    async fn copy(&self) -> StoreResult<(File, i64)> {
+        Ok((copy_of(self.lock.database()).await?, known_schema()))
     }
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>> {

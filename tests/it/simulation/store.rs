@@ -1,7 +1,7 @@
 //! The real store, one call after the other, with a place before and after each where others may
 //! go on, or the process may die. What it answers is written into the ledger and held against it.
 
-use std::{path::Path, sync::Arc};
+use std::{fs::File, sync::Arc};
 
 use async_trait::async_trait;
 use attendant::{
@@ -273,8 +273,8 @@ impl Store for SimStore {
         self.through("trim_histories", self.inner.trim_histories(of, jobs, keep), untold).await
     }
 
-    async fn copy_to(&self, file: &Path) -> StoreResult<()> {
-        self.through("copy_to", self.inner.copy_to(file), untold).await
+    async fn copy(&self) -> StoreResult<(File, i64)> {
+        self.through("copy", self.inner.copy(), untold).await
     }
 
     async fn queue_id(&self, account: &str) -> StoreResult<QueueId> {
