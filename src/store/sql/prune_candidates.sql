@@ -7,5 +7,5 @@ SELECT r.seq, r.finished_at,
    FROM jobs AS c WHERE c.root = r.seq),
   EXISTS (SELECT 1 FROM jobs AS c WHERE c.root = r.seq AND c.state = 3)
 FROM jobs AS r
-WHERE r.root IS NULL AND r.state = ? AND r.finished_at < ? AND (r.finished_at, r.seq) > (?, ?)
+WHERE r.root IS NULL AND r.state >= 2 AND r.state = ? AND r.finished_at < ? AND (r.finished_at, r.seq) > (?, ?)
 ORDER BY r.finished_at, r.seq LIMIT ? + 0;
