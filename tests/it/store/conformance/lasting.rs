@@ -133,8 +133,8 @@ pub async fn a_pruned_chain_leaves_its_tombstone_alone(world: World) {
 }
 
 pub async fn nothing_live_or_young_is_pruned(world: World) {
+    let young = world.job_in(JobState::Completed, world.job()).await;
     let queued = world.add(world.job()).await;
-    let young = world.job_in(JobState::Completed, world.later(0)).await;
     let roots = vec![world.row(queued).await.root, world.row(young).await.root];
     let early = Cutoffs { completed: at(0), dead: at(0) };
     assert_eq!(world.store.prune(roots, early).await.unwrap(), 0);
