@@ -1,7 +1,7 @@
 # The tools that lint and test need are installed by the scripts where they are missing.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo test test-setup lint lint-setup bench bench-cadence soak
+.PHONY: demo test test-setup lint lint-setup bench bench-cadence soak deb
 
 # The whole story in under a minute, with simulated providers.
 demo:
@@ -25,6 +25,11 @@ lint: lint-setup
 
 lint-setup:
 	scripts/lint-setup
+
+# The Debian package, in target/debian.
+deb:
+	scripts/deb-setup
+	scripts/deb
 
 bench:
 	scripts/bench

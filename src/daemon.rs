@@ -1,20 +1,23 @@
 //! The daemon: from configuration to ready, and from the signal to the last line.
 
+mod listen;
+mod watch;
+
 use std::{
-    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{
-    net::UnixListener,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
+use self::listen::Listening;
 use crate::{
     api,
     backup::migration::{BeforeMigration, backup_before},
@@ -31,7 +34,9 @@ use crate::{
         catalog::Catalog,
         dispatcher::{Dispatcher, LOCAL_SLOTS, RENEWAL_SLOTS},
         plan::{self, Visibility},
-        reaper, retention,
+        reaper,
+        reload::Source,
+        retention,
         running::Stop,
         scheduler, sinks,
     },
@@ -43,7 +48,7 @@ use crate::{
     },
     telemetry::{
         events::{Event, Name, emit},
-        logging,
+        logging, notify,
     },
 };
 
@@ -71,6 +76,8 @@ pub enum StartError {
     Path { path: PathBuf, error: std::io::Error },
     #[error("{path}: {error}; another program listens there, or [api] socket names a bad place")]
     Socket { path: PathBuf, error: std::io::Error },
+    #[error("the socket that systemd passes cannot be used: {0}")]
+    Passed(std::io::Error),
     #[error("the TLS library cannot be set up: {0}")]
     Tls(reqwest::Error),
     #[error("signals cannot be received: {0}")]
@@ -111,7 +118,7 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
     let inputs =
         Inputs { file: options.config.as_deref(), env: &env, overrides: overrides.as_slice() };
     let config = Config::load(&inputs)?;
-    logging::start(config.log.format, &config.log.filter).map_err(StartError::Log)?;
+    logging::start(config.log.format, &config.log.filter, &env).map_err(StartError::Log)?;
     emit(
         Name::DaemonStarted,
         &Event {
@@ -119,6 +126,7 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
             ..Event::default()
         },
     );
+    let starting = watch::starting();
     let registry = Registry::load(config.jobs_dir.as_deref())?;
     let plan = plan::plan(&config, registry, &env, Visibility::Service)?;
     for warning in &plan.warnings {
@@ -129,8 +137,16 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
     let outbound = Outbound::new().map_err(StartError::Tls)?;
     let engine =
         Engine::new(store, vault, Clock::System, settings(&config), catalog, outbound).await?;
+    let config = Arc::new(config);
+    engine.reloads_from(Source::new(
+        options.config,
+        env,
+        overrides.into_iter().collect(),
+        Arc::clone(&config),
+    ));
     let mut stop = Signals::new().map_err(StartError::Signals)?;
-    let mut running = Daemon::start(engine, &config.api.socket).await?;
+    let mut running = Daemon::start(engine, &config).await?;
+    drop(starting);
     let broken = tokio::select! {
         () = stop.wait() => None,
         part = running.broken() => Some(part),
@@ -198,10 +214,15 @@ async fn open(
     Ok((Arc::new(store), Arc::new(vault)))
 }
 
+/// What a stop may take beyond the time for draining: closing connections, the last writes.
+const AROUND_DRAINING: Duration = Duration::from_secs(40);
+
 /// A started daemon.
 struct Daemon {
     engine: Arc<Engine>,
-    socket: PathBuf,
+    socket: Listening,
+    /// Where the socket outlives this process, nobody is taken in any more once it drains.
+    stop_accepting: CancellationToken,
     stop_api: CancellationToken,
     api: JoinHandle<()>,
     dispatcher: JoinHandle<()>,
@@ -210,38 +231,53 @@ struct Daemon {
     sinks: JoinHandle<()>,
     scheduler: JoinHandle<()>,
     retention: JoinHandle<()>,
+    watch: JoinHandle<()>,
+    hangups: JoinHandle<()>,
 }
 
 impl Daemon {
-    async fn start(engine: Arc<Engine>, socket: &Path) -> Result<Self, StartError> {
+    async fn start(engine: Arc<Engine>, config: &Config) -> Result<Self, StartError> {
         let reclaimed = reaper::reclaim_all(&engine).await?;
         engine.depths().await?;
-        let listener = listen(socket).await?;
+        let (socket, listener) = Listening::start(&config.api.socket).await?;
+        if config.api.socket_is_configured && socket.path != config.api.socket {
+            watch::warn_of_another_socket(&config.api.socket, &socket.path);
+        }
         let slots = engine.settings.concurrency + RENEWAL_SLOTS + LOCAL_SLOTS;
         let (jobs, claimed) = mpsc::channel(slots);
         let dispatcher = Dispatcher::new(Arc::clone(&engine), jobs).await?;
         let stop_api = CancellationToken::new();
+        let stop_accepting = stop_api.child_token();
         let name = format!("attendant-{}-{}", std::process::id(), engine.clock.wall().0);
         let attempts = Arc::new(Attempts(Arc::clone(&engine)));
         let detail = format!(
             "listening on {}; accounts: {}; interrupted jobs taken up again: {reclaimed}",
-            socket.display(),
+            socket.path.display(),
             engine.catalog().accounts.len(),
         );
         let daemon = Self {
-            api: tokio::spawn(api::serve(Arc::clone(&engine), listener, stop_api.clone())),
+            api: tokio::spawn(api::serve(
+                Arc::clone(&engine),
+                listener,
+                stop_accepting.clone(),
+                stop_api.clone(),
+            )),
             dispatcher: tokio::spawn(dispatcher.run()),
             worker: tokio::spawn(run_worker(name, claimed, attempts)),
             reaper: tokio::spawn(reaper::run(Arc::clone(&engine))),
             sinks: tokio::spawn(sinks::run(Arc::clone(&engine))),
             scheduler: tokio::spawn(scheduler::run(Arc::clone(&engine))),
             retention: tokio::spawn(retention::run(Arc::clone(&engine))),
-            socket: socket.to_owned(),
+            watch: watch::start(&engine),
+            hangups: watch::reload_on_hangup(&engine).map_err(StartError::Signals)?,
+            socket,
             engine,
+            stop_accepting,
             stop_api,
         };
         tokio::spawn(Arc::clone(&daemon.engine).resume_rekey());
         emit(Name::DaemonReady, &Event { detail: Some(&detail), ..Event::default() });
+        notify::ready();
         Ok(daemon)
     }
 
@@ -263,6 +299,11 @@ impl Daemon {
         let engine = Arc::clone(&self.engine);
         let detail = format!("{} attempts are running", engine.running.count());
         emit(Name::DaemonDraining, &Event { detail: Some(&detail), ..Event::default() });
+        notify::stopping(engine.settings.shutdown_timeout + AROUND_DRAINING);
+        self.hangups.abort();
+        if self.socket.inherited {
+            self.stop_accepting.cancel();
+        }
         engine.drain();
         // A claim on its way is waited for: its jobs are given back, not left to their leases.
         if !self.dispatcher.is_finished() {
@@ -289,6 +330,7 @@ impl Daemon {
         self.sinks.abort();
         self.scheduler.abort();
         self.retention.abort();
+        self.watch.abort();
         if let Err(error) = engine.keep_time_now().await {
             engine.store_works(Some(error.to_string()));
         }
@@ -302,8 +344,7 @@ impl Daemon {
             engine.store_works(Some(error.to_string()));
         }
         engine.store.close().await;
-        // Whoever comes next makes its own.
-        let _ = std::fs::remove_file(&self.socket);
+        self.socket.remove();
         emit(Name::DaemonStopped, &Event::default());
     }
 }
@@ -319,23 +360,6 @@ async fn drain_attempts(engine: &Engine, again: &mut Signals) {
     emit(Name::DaemonDraining, &Event { detail: Some(detail), ..Event::default() });
     engine.running.stop_all(Stop::Shutdown);
     engine.running.idle().await;
-}
-
-/// Binds the socket, taking the place of one that a dead daemon left.
-async fn listen(path: &Path) -> Result<UnixListener, StartError> {
-    let wrap = |error| StartError::Socket { path: path.to_owned(), error };
-    if let Ok(found) = path.symlink_metadata() {
-        if !found.file_type().is_socket() {
-            return Err(wrap(std::io::ErrorKind::AlreadyExists.into()));
-        }
-        if tokio::net::UnixStream::connect(path).await.is_ok() {
-            return Err(wrap(std::io::ErrorKind::AddrInUse.into()));
-        }
-        std::fs::remove_file(path).map_err(wrap)?;
-    }
-    let listener = UnixListener::bind(path).map_err(wrap)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(wrap)?;
-    Ok(listener)
 }
 
 /// SIGTERM and SIGINT.

@@ -149,6 +149,16 @@ pub async fn rekey(
     }
 }
 
+/// Answers when the new configuration is in force; one that is bad changes nothing.
+pub async fn reload(
+    State(api): State<Arc<Api>>,
+    Peer(caller): Peer,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    let done = api.engine.reload(&caller.name).await;
+    Ok(json::ok(&done.map_err(Problem::reload)?))
+}
+
 /// A person's word that the wall clock is right.
 pub async fn confirm_clock(State(api): State<Arc<Api>>, _: NoParams) -> Response {
     let was_doubtful = api.engine.clock_is_doubtful();

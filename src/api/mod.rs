@@ -18,6 +18,7 @@ mod enqueue;
 mod health;
 mod jobs;
 mod json;
+mod metrics;
 mod openapi;
 mod path;
 mod problem;

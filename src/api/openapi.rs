@@ -104,8 +104,11 @@ operations! {
         (507, "Problem")];
     post "/v1/rekey": "Seal everything with a new key; answered when that is done", &[], None,
         &[(200, "Rekeyed"), (409, "Problem"), (503, "Problem")];
+    post "/v1/reload": "Read configuration, definitions and file secrets anew; answered when they are in force",
+        &[], None, &[(200, "Reloaded"), (409, "Problem"), (422, "Problem"), (503, "Problem")];
     get "/healthz": "Alive", &[], None, &[(200, "Health")];
     get "/readyz": "Ready, or why not", &[], None, &[(200, "Health"), (503, "Health")];
+    get "/metrics": "The state as numbers, for Prometheus", &[], None, &[(200, "text/plain")];
     get "/openapi.json": "This document", &[], None, &[(200, "Any")];
 }
 

@@ -12,7 +12,7 @@ use super::json;
 use crate::{
     credentials::cell::Unavailable,
     definition::FieldProblem,
-    engine::actions::Refusal,
+    engine::{actions::Refusal, reload::ReloadError},
     store::StoreError,
     types::{JobId, Timestamp},
 };
@@ -64,6 +64,8 @@ kinds! {
     Gone = GONE, "gone", "It is no longer there";
     TooLarge = PAYLOAD_TOO_LARGE, "too_large", "The request is too large";
     Invalid = UNPROCESSABLE_ENTITY, "invalid", "The request is not valid";
+    /// The one before stays in force.
+    Configuration = UNPROCESSABLE_ENTITY, "configuration", "The configuration is not valid";
     MinTtlUnreachable =
         UNPROCESSABLE_ENTITY, "min_ttl_unreachable", "No value ever lives that long";
     TooMany = TOO_MANY_REQUESTS, "too_many", "Too many at once";
@@ -176,6 +178,18 @@ impl Problem {
             Refusal::Rekey(_) => Self::new(Kind::Key, words),
             Refusal::Draining => Self::draining(),
             Refusal::Store(error) => error.into(),
+        }
+    }
+
+    /// Why the old configuration stays in force, as `attendant check` says it.
+    #[must_use]
+    pub fn reload(error: ReloadError) -> Self {
+        let words = error.to_string();
+        match error {
+            ReloadError::Bad(_) => Self::new(Kind::Configuration, words),
+            ReloadError::Store(error) => error.into(),
+            ReloadError::NoSource => Self::new(Kind::State, words),
+            ReloadError::Draining => Self::draining(),
         }
     }
 

@@ -11,7 +11,7 @@ use axum::{
 use super::{
     Api,
     access::Needs,
-    act, backup, catalog, credentials, enqueue, health, jobs, openapi,
+    act, backup, catalog, credentials, enqueue, health, jobs, metrics, openapi,
     problem::{Kind, Problem},
     queues, schedules, wait,
 };
@@ -29,6 +29,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", may(Read, get(health::ready)))
+        .route("/metrics", may(Read, get(metrics::scrape)))
         .route("/openapi.json", may(Read, get(openapi::document)))
         .merge(job_routes())
         .merge(other_routes())
@@ -66,6 +67,7 @@ fn other_routes() -> Router<Arc<Api>> {
         .route("/v1/credentials/{account}/{name}/renew", may(Operate, post(credentials::renew)))
         .route("/v1/credentials/{account}/{name}/revoke", may(Operate, post(credentials::revoke)))
         .route("/v1/backup", may(Operate, post(backup::backup)))
+        .route("/v1/reload", may(Operate, post(act::reload)))
         .route("/v1/rekey", may(Operate, post(act::rekey)))
         .route("/v1/clock/confirm", may(Operate, post(act::confirm_clock)))
         .route("/v1/queues", may(Read, get(queues::list)))

@@ -19,7 +19,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
@@ -37,20 +37,28 @@ const MAX_CONNECTIONS: usize = 512;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests that are being answered may take to end once the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a connection that has asked for nothing yet is kept open once the daemon stops.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 /// The pause after a connection could not be taken, as when there are no file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the API until `shutdown`: then nothing new is taken, whoever waits is answered at once,
-/// and what is being answered is finished, for a bounded time.
-pub async fn serve(engine: Arc<Engine>, listener: UnixListener, shutdown: CancellationToken) {
-    serve_to(engine, listener, shutdown, Access::own_user()).await;
+/// Serves the API until `shutdown`: then whoever waits is answered at once, and what is being
+/// answered is finished, for a bounded time. Nobody is taken in after `accepting` is cancelled,
+/// which `shutdown` does at the latest.
+pub async fn serve(
+    engine: Arc<Engine>,
+    listener: UnixListener,
+    accepting: CancellationToken,
+    shutdown: CancellationToken,
+) {
+    serve_to(engine, listener, (accepting, shutdown), Access::own_user()).await;
 }
 
 /// [`serve`] to those whom `access` knows.
 pub(super) async fn serve_to(
     engine: Arc<Engine>,
     listener: UnixListener,
-    shutdown: CancellationToken,
+    (accepting, shutdown): (CancellationToken, CancellationToken),
     access: Access,
 ) {
     let connections = TaskTracker::new();
@@ -61,8 +69,9 @@ pub(super) async fn serve_to(
         stop: shutdown.clone(),
         abort: CancellationToken::new(),
     });
-    while let Some(permit) = shutdown.run_until_cancelled(Arc::clone(&room).acquire_owned()).await {
-        let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await else { break };
+    while let Some(permit) = accepting.run_until_cancelled(Arc::clone(&room).acquire_owned()).await
+    {
+        let Some(accepted) = accepting.run_until_cancelled(listener.accept()).await else { break };
         let Ok((stream, _)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
@@ -74,6 +83,7 @@ pub(super) async fn serve_to(
         });
     }
     drop(listener);
+    shutdown.cancelled().await;
     connections.close();
     if tokio::time::timeout(GRACE, connections.wait()).await.is_err() {
         server.abort.cancel();
@@ -96,7 +106,12 @@ impl Server {
         let Ok(peer) = stream.peer_cred() else { return };
         let caller = self.access.caller(&peer).await;
         let told = AtomicBool::new(false);
-        let service = service_fn(|request| self.answer(&caller, &told, request));
+        let (asked, first) = (AtomicBool::new(false), Notify::new());
+        let service = service_fn(|request| {
+            asked.store(true, Ordering::Relaxed);
+            first.notify_one();
+            self.answer(&caller, &told, request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
@@ -105,8 +120,17 @@ impl Server {
         // An error is the client's: it went away, or does not speak HTTP.
         tokio::select! {
             _ = &mut connection => return,
-            () = self.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = self.stop.cancelled() => {}
         }
+        if !asked.load(Ordering::Relaxed) {
+            // Whoever has just come has a request on its way: a good end would hang up on it.
+            tokio::select! {
+                _ = &mut connection => return,
+                () = first.notified() => {}
+                () = tokio::time::sleep(FIRST_REQUEST) => {}
+            }
+        }
+        connection.as_mut().graceful_shutdown();
         let _ = self.abort.run_until_cancelled(connection).await;
     }
 

@@ -19,6 +19,7 @@ mod jobs;
 mod options;
 mod queues;
 mod rekey;
+mod reload;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod schedules;
@@ -114,6 +115,7 @@ async fn client(command: ClientCommand, session: &mut Session<'_, '_>) -> Ended 
         ClientCommand::Schedules(schedules) => schedules.run(session).await,
         ClientCommand::Backup(backup) => backup.run(session).await,
         ClientCommand::Rekey(rekey) => rekey.run(session).await,
+        ClientCommand::Reload(reload) => reload.run(session).await,
         ClientCommand::Kinds(kinds) => kinds.run(session).await,
         ClientCommand::Definitions(definitions) => definitions.run(session).await,
     }

@@ -15,6 +15,7 @@ use super::{
     jobs::Jobs,
     queues::Queues,
     rekey::Rekey,
+    reload::Reload,
     schedules::Schedules,
 };
 
@@ -113,6 +114,7 @@ pub(super) enum ClientCommand {
     Schedules(Schedules),
     Backup(Backup),
     Rekey(Rekey),
+    Reload(Reload),
     Kinds(Kinds),
     Definitions(Definitions),
 }

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::{
@@ -23,6 +23,18 @@ pub enum DatabaseUrl {
     Sqlite(PathBuf),
     /// The whole URL, which may hold a password.
     Postgres(SecretString),
+}
+
+impl PartialEq for DatabaseUrl {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sqlite(one), Self::Sqlite(other)) => one == other,
+            (Self::Postgres(one), Self::Postgres(other)) => {
+                one.expose_secret() == other.expose_secret()
+            }
+            _ => false,
+        }
+    }
 }
 
 impl DatabaseUrl {

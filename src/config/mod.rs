@@ -23,6 +23,7 @@ mod grammar;
 mod layer;
 mod places;
 mod position;
+mod restart;
 mod schema;
 mod secret;
 mod sections;
@@ -36,6 +37,7 @@ pub use api::{Access, Allow, Api, Peer, Right, Token, TokenDigest};
 pub use database::{Database, DatabaseUrl, KeySource, Synchronous};
 pub use places::client_socket;
 pub use position::Position;
+pub use restart::NeedsRestart;
 pub use secret::{Resolved, SecretError, SecretFrom, SecretProblem, SecretSource};
 pub use sections::{Budget, Engine, Hooks, Log, LogFormat, Misfire, Retention, Schedule};
 

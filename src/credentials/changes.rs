@@ -98,6 +98,31 @@ impl Changes {
         Ok(changes)
     }
 
+    /// Takes on other configured secrets: a change is over where they differ from those that it was
+    /// made of, and accounts that were not known find theirs again.
+    pub async fn configure<'a>(
+        &self,
+        store: &dyn Store,
+        vault: &Vault,
+        owners: &[Owner<'a>],
+        known_before: impl Fn(QueueId) -> bool,
+    ) -> StoreResult<()> {
+        let stored = Self::load(store, vault, owners.iter().copied()).await?;
+        let mut known = self.lock();
+        for owner in owners {
+            let Some(of_queue) = known.get_mut(&owner.queue) else { continue };
+            for (name, one) in of_queue.iter_mut() {
+                let stands =
+                    |change: &Change| configured(vault, owner, name) == change.row.configured;
+                one.certain = one.certain.take().filter(&stands);
+                one.pending = one.pending.take().filter(&stands);
+            }
+        }
+        let stored = std::mem::take(&mut *stored.lock());
+        known.extend(stored.into_iter().filter(|(queue, _)| !known_before(*queue)));
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<QueueId, BTreeMap<String, Known>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

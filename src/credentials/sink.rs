@@ -188,8 +188,11 @@ impl Target {
         let mut file = File::from(opened.map_err(|error| self.io("written", error.into()))?);
         let wrap = |error| self.io("written", error);
         file.write_all(content).map_err(wrap)?;
-        if owner.is_some() || group.is_some() {
-            let (uid, gid) = (owner.map(Uid::as_raw), group.map(Gid::as_raw));
+        // A folder may have given it to the group already, and a sandbox may forbid the call.
+        let made = file.metadata().map_err(wrap)?;
+        let uid = owner.map(Uid::as_raw).filter(|uid| *uid != made.uid());
+        let gid = group.map(Gid::as_raw).filter(|gid| *gid != made.gid());
+        if uid.is_some() || gid.is_some() {
             fchown(&file, uid, gid).map_err(|error| SinkError::Chown {
                 file: self.file.display().to_string(),
                 owner: self.owner.clone().unwrap_or_else(|| "(as it is)".to_owned()),

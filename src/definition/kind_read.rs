@@ -85,7 +85,12 @@ pub(super) fn read_kind(
     let unique = read_unique(&table, shape_name, &arg_names);
     let repeat = read_repeat(&table, shape_name);
     let reconcile = read_reconcile(&table, shape_name, at, &scopes.answer);
-    let sets = optional(table.get("sets"), |node| read_sets(node, common, &scopes).map(Some));
+    let sets = optional(table.get("sets"), |node| {
+        if table.get("repeat").and_then(|repeat| repeat.text()) == Some("never") {
+            node.problem("`sets` would send a repeat = \"never\" request again");
+        }
+        read_sets(node, common, &scopes).map(Some)
+    });
     let secret_result = optional(table.get("secret_result"), Node::boolean);
     let shape = shape_name.and_then(|name| read_shape(&table, name, &scopes));
     finish(table, shape_name);

@@ -208,8 +208,8 @@ impl Engine {
                 known: known.join(", "),
             });
         };
-        let row = self.gates.pause(owner.queue, account, pause.then_some(who));
-        self.store.save_queue(row).await?;
+        self.gates.pause(owner.queue, pause.then_some(who));
+        self.gates.save(&*self.store, owner.queue, account).await?;
         if !pause {
             self.open_kinds(owner.queue).await?;
         }
@@ -219,7 +219,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn open_kinds(&self, queue: QueueId) -> Result<(), StoreError> {
+    pub(super) async fn open_kinds(&self, queue: QueueId) -> Result<(), StoreError> {
         for kind in self.gates.open_kinds(queue) {
             let gate = GateRow { until: None, code: String::new(), detail: None };
             self.store.save_kind_gate(KindGateRow { queue, kind, gate }, true).await?;

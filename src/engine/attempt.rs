@@ -19,6 +19,7 @@ use super::{
     budgets::Taken,
     catalog::{Account, Catalog, KindRef},
     dispatcher::Handed,
+    holds,
     logins::{Setting, Unintended},
     running::Stop,
     sender::Sender,
@@ -39,6 +40,9 @@ use crate::{
     types::Timestamp,
 };
 
+/// How long a job waits whose kind no definition has, before it is looked at again.
+const NO_KIND: std::time::Duration = std::time::Duration::from_mins(5);
+
 /// Runs attempts for apalis.
 #[derive(Debug, Clone)]
 pub struct Attempts(pub Arc<Engine>);
@@ -51,12 +55,14 @@ impl Execute for Attempts {
         let mut hold = Hold { engine, job: &job, slot: true };
         let started_at = engine.clock.wall();
         let intent = AtomicBool::new(false);
-        let outside = Outside { engine, job: &job, stop: &stop, intent: &intent };
+        // To its end: a reload meanwhile is for those that begin after it.
+        let catalog = engine.catalog();
+        let outside =
+            Outside { engine, catalog: &catalog, job: &job, stop: &stop, intent: &intent };
         let ended = AssertUnwindSafe(attempt(&outside, permit)).catch_unwind().await;
         let (outcome, unused) = ended.unwrap_or_else(|_| (panicked(&intent), None));
         let outcome = not_again(outcome, &intent);
         crash::point("ended");
-        let catalog = engine.catalog();
         if let (Some(permit), Some(account)) = (unused, catalog.by_queue(job.queue)) {
             engine.budgets.give_back(&account.budget, permit, 1);
             if probe {
@@ -97,6 +103,7 @@ impl Drop for Hold<'_> {
 /// What an attempt is made in.
 struct Outside<'a> {
     engine: &'a Engine,
+    catalog: &'a Catalog,
     job: &'a ClaimedJob,
     stop: &'a CancellationToken,
     intent: &'a AtomicBool,
@@ -126,13 +133,12 @@ fn not_again(outcome: Outcome, intent: &AtomicBool) -> Outcome {
 
 /// What it came to, and the claim's permit if it was not used.
 async fn attempt(outside: &Outside<'_>, permit: Option<Taken>) -> (Outcome, Option<Taken>) {
-    let Outside { engine, job, .. } = outside;
-    let catalog = engine.catalog();
+    let Outside { engine, catalog, job, .. } = outside;
     if job.queue == catalog.local() {
         let outcome = command::attempt(engine, job, outside.stop).await;
         return (stopped_by(engine, job, outcome), permit);
     }
-    match Opened::new(engine, &catalog, job) {
+    match Opened::new(engine, catalog, job) {
         Ok(opened) => {
             let (outcome, unused) = opened.run(outside, permit).await;
             (stopped_by(engine, job, outcome), unused)
@@ -188,8 +194,9 @@ impl<'a> Opened<'a> {
             Some(KindRef::Job(_, kind)) => What::Job(kind),
             Some(KindRef::Renewal(provider, name)) => What::Renewal(provider, name),
             Some(KindRef::OnChange) | None => {
-                let words = "no definition has this kind any more: put it back and `jobs retry`";
-                return Err(Box::new(Outcome::failed(Code::Definition, Retry::Never, words)));
+                let end = AttemptEnd::Gated { code: Code::Definition, until: now.plus(NO_KIND) };
+                let words = Some(holds::NO_KIND.to_owned());
+                return Err(Box::new(Outcome { words, ..Outcome::of(end) }));
             }
         };
         if let Some(why) = engine.gates.kind_is_shut(job.queue, job.kind) {

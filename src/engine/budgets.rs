@@ -72,6 +72,35 @@ impl Budgets {
         Ok(budgets)
     }
 
+    /// Takes on the limits of a configuration. What was spent counts under the new ones too;
+    /// budgets that no account has any more are kept, for requests on their way and for accounts
+    /// that come back.
+    pub async fn configure(
+        &self,
+        store: &dyn Store,
+        catalog: &Catalog,
+        sure: Timestamp,
+    ) -> StoreResult<()> {
+        let rows = store.buckets().await?;
+        let now = self.clock.now();
+        let then = Now { wall: sure, ..now };
+        {
+            let mut inner = self.lock();
+            for account in catalog.accounts.values() {
+                match inner.get_mut(&account.budget) {
+                    Some(known) => known.limit(&account.limits, now.boot_ms),
+                    None => {
+                        let rows: Vec<&BucketRow> =
+                            rows.iter().filter(|row| row.budget == account.budget).collect();
+                        let budget = restore(&account.limits, &rows, &self.boot, then);
+                        inner.insert(account.budget.clone(), budget);
+                    }
+                }
+            }
+        }
+        self.settle(store).await
+    }
+
     /// Writes what is really spent: permits that were taken ahead and given back are free again
     /// after a clean stop.
     pub async fn settle(&self, store: &dyn Store) -> StoreResult<()> {

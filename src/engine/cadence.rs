@@ -7,7 +7,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Engine, catalog::Account};
+use super::{
+    Engine,
+    catalog::{Account, Catalog},
+};
 use crate::{
     credentials::vault::{self, Part},
     policy::{
@@ -87,6 +90,18 @@ impl Cadence {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Budgets whose limits have changed get a new pace.
+    pub(super) fn configure(&self, before: &Catalog, after: &Catalog) {
+        let mut inner = self.lock();
+        for account in after.accounts.values() {
+            let old = before.account(&account.name);
+            let same = old.is_some_and(|old| old.limits == account.limits);
+            if !same && let Some(spending) = inner.budgets.get_mut(&account.budget) {
+                spending.pace = None;
+            }
+        }
     }
 
     fn learn(&self, job: &ClaimedJob, of: &Subject, now: Timestamp, found: Found) {

@@ -22,6 +22,7 @@ use super::{
     lifeline,
 };
 use crate::{
+    crash,
     credentials::cell::Unavailable,
     policy::{budget::Class, limit::Limit},
     store::{Allowance, BucketRow, Claim, ClaimedJob, QueueId, StoreResult},
@@ -119,6 +120,8 @@ impl Dispatcher {
     /// Rounds until the engine drains.
     pub async fn run(mut self) {
         while !self.engine.is_draining() {
+            self.engine.turns.dispatched();
+            crash::hang("dispatcher").await;
             let sleep = if self.engine.store_holds().await {
                 self.round().await.unwrap_or_else(|error| {
                     self.engine.store_works(Some(error.to_string()));

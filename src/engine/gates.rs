@@ -74,6 +74,7 @@ const RAMP: u32 = 8;
 #[derive(Debug, Default)]
 pub struct Gates {
     inner: Mutex<BTreeMap<QueueId, Queue>>,
+    saving: tokio::sync::Mutex<()>,
     /// What is to be stored of when gates were shut, or with `true` to be forgotten.
     times: Mutex<Vec<(GateTimeRow, bool)>>,
 }
@@ -87,6 +88,15 @@ pub enum Admit {
     /// So many at once: the provider has just come back.
     AtOnce(u32),
     Wait(Option<Timestamp>),
+}
+
+/// What an answer did to a breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turned {
+    Opened,
+    /// It stays open, until another time.
+    Prolonged,
+    Closed,
 }
 
 impl Gates {
@@ -210,26 +220,38 @@ impl Gates {
         self.lock().get(&queue).is_some_and(|one| one.breaker.is_open())
     }
 
-    /// Tells the breaker how a request ended. Where that opened, closed or prolonged it: the row
-    /// to be persisted, and whether it is open now, if that has changed.
+    /// Tells the breaker how a request ended; what that did to it, for [`Self::save`].
     pub fn record(
         &self,
-        (queue, account): (QueueId, &str),
+        queue: QueueId,
         job: JobId,
         health: Health,
         now: Timestamp,
-    ) -> Option<(QueueRow, Option<bool>)> {
+    ) -> Option<Turned> {
         let mut inner = self.lock();
         let one = inner.entry(queue).or_default();
         let before = one.breaker;
         one.breaker.record(now, job, health);
-        let (was, is) = (before.is_open(), one.breaker.is_open());
-        if was && !is {
-            one.reopened = Some(now);
+        match (before.is_open(), one.breaker.is_open()) {
+            (false, true) => Some(Turned::Opened),
+            (true, true) => (before != one.breaker).then_some(Turned::Prolonged),
+            (true, false) => {
+                one.reopened = Some(now);
+                Some(Turned::Closed)
+            }
+            (false, false) => None,
         }
-        let turned = (was != is).then_some(is);
-        (turned.is_some() || (is && before != one.breaker))
-            .then(|| (row(queue, account, one), turned))
+    }
+
+    /// Stores what holds a queue, as it is by now: of two who store it at once, the later one's
+    /// row has what both have done.
+    pub async fn save(&self, store: &dyn Store, queue: QueueId, account: &str) -> StoreResult<()> {
+        let _saving = self.saving.lock().await;
+        let row = {
+            let mut inner = self.lock();
+            row(queue, account, inner.entry(queue).or_default())
+        };
+        store.save_queue(row).await
     }
 
     /// Looks which gates are shut. Called now and then.
@@ -285,25 +307,19 @@ impl Gates {
         shut_between(&times, from, to)
     }
 
-    /// Shuts the queue until then, if it is not shut for longer. The row to be persisted, if any.
-    pub fn shut(
-        &self,
-        queue: QueueId,
-        account: &str,
-        until: Timestamp,
-        code: Code,
-    ) -> Option<QueueRow> {
+    /// Shuts the queue until then, if it is not shut for longer; whether that is to be saved.
+    pub fn shut(&self, queue: QueueId, until: Timestamp, code: Code) -> bool {
         let mut inner = self.lock();
         let one = inner.entry(queue).or_default();
         if one.gate.as_ref().is_some_and(|(other, _)| *other >= until) {
-            return None;
+            return false;
         }
         one.gate = Some((until, format!("the provider asked to wait ({code})")));
-        Some(row(queue, account, one))
+        true
     }
 
-    /// Shuts or opens by a person's word. The row to be persisted.
-    pub fn pause(&self, queue: QueueId, account: &str, by: Option<&str>) -> QueueRow {
+    /// Shuts or opens by a person's word, which is then to be saved.
+    pub fn pause(&self, queue: QueueId, by: Option<&str>) {
         let mut inner = self.lock();
         let one = inner.entry(queue).or_default();
         one.paused_by = by.map(ToOwned::to_owned);
@@ -313,7 +329,6 @@ impl Gates {
             one.breaker = Breaker::default();
             one.reopened = None;
         }
-        row(queue, account, one)
     }
 
     #[must_use]

@@ -1,14 +1,24 @@
 //! What an end does to others: the gates of its queue and of its kind.
 
 use super::{
+    Engine,
     catalog::{Account, KindRef},
     settling::Settling,
     shapes::{Outcome, Suspect},
 };
 use crate::{
-    policy::settle::AttemptEnd,
+    policy::{outage::Line, settle::AttemptEnd},
     telemetry::events::{Event, Name, emit},
 };
+
+impl Engine {
+    /// What the store does not take holds until a restart all the same.
+    pub(super) async fn save_gate(&self, account: &Account) {
+        if let Err(error) = self.gates.save(&*self.store, account.queue, &account.name).await {
+            self.store_works(Some(error.to_string()));
+        }
+    }
+}
 
 impl Settling<'_> {
     /// Shuts what the outcome says must be shut, before the job is due again.
@@ -16,22 +26,19 @@ impl Settling<'_> {
         let Some(account) = self.catalog.by_queue(self.job.queue) else { return };
         let engine = self.engine;
         if let Some((until, code)) = outcome.gate
-            && let Some(row) = engine.gates.shut(account.queue, &account.name, until, code)
+            && engine.gates.shut(account.queue, until, code)
         {
-            if let Err(error) = engine.store.save_queue(row).await {
-                engine.store_works(Some(error.to_string()));
-            }
-            let code = code.text();
-            emit(
-                Name::QueueGated,
-                &Event {
-                    account: Some(&account.name),
-                    error_code: Some(&code),
-                    next_run_at: Some(until),
-                    detail: Some("the provider asked to wait"),
-                    ..Event::default()
-                },
-            );
+            engine.save_gate(account).await;
+            // A renewal's failure is told, and counted, as its own.
+            let line = if self.is_renewal() { Line::Gate } else { Line::Wait };
+            let event = Event {
+                account: Some(&account.name),
+                error_code: Some(&code.text()),
+                next_run_at: Some(until),
+                detail: Some("the provider asked to wait"),
+                ..Event::default()
+            };
+            engine.tell_failure((account.queue, line, code), Name::QueueGated, &event);
         }
         self.act_on_suspicion(account, outcome).await;
     }

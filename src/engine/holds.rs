@@ -1,6 +1,6 @@
 //! Why a due job does not run, as `waiting_for` says it.
 
-use super::{Engine, gates::Hold};
+use super::{Engine, catalog::Account, gates::Hold};
 use crate::{
     policy::budget::Class,
     store::{JobRow, KindId, QueueId},
@@ -18,9 +18,17 @@ impl Engine {
             return None;
         }
         let Some(account) = catalog.account(&row.account) else {
-            let detail = format!("account `{}` is not configured", row.account);
+            let detail = format!(
+                "account `{}` is not configured any more: put it back and `attendant reload`; or \
+                 cancel the job",
+                row.account
+            );
             return Some(Hold { code: "paused", until: None, detail });
         };
+        if kind.is_none() {
+            let detail = NO_KIND.to_owned();
+            return Some(Hold { code: "gate", until: None, detail });
+        }
         if let Some(why) = kind.and_then(|kind| self.gates.kind_is_shut(row.queue, kind)) {
             return Some(Hold { code: "gate", until: None, detail: why });
         }
@@ -55,17 +63,24 @@ impl Engine {
         self.deadline_of(self.deadline(of, created_at, given))
     }
 
-    /// What holds the due jobs of a queue.
+    /// What holds the due jobs of a queue: of several reasons the one that lasts longest.
     #[must_use]
     pub fn queue_hold(&self, queue: QueueId, class: Class) -> Option<Hold> {
         let now = self.clock.wall();
         let catalog = self.catalog();
         let account = catalog.by_queue(queue)?;
-        if let Some(hold) = self.gates.hold(queue, None, now) {
-            return Some(hold);
+        let gate = self.gates.hold(queue, None, now);
+        let inside = self.hold_inside(account, class, now);
+        match (gate, inside) {
+            (Some(gate), Some(inside)) if lasts_longer(&inside, &gate) => Some(inside),
+            (gate, inside) => gate.or(inside),
         }
+    }
+
+    /// What would hold them if the gate were open.
+    fn hold_inside(&self, account: &Account, class: Class, now: Timestamp) -> Option<Hold> {
         if class != Class::Renewal
-            && let Some(trouble) = self.credentials.blocked(queue, &account.blocking, now)
+            && let Some(trouble) = self.credentials.blocked(account.queue, &account.blocking, now)
         {
             return Some(Hold {
                 code: "credential",
@@ -78,6 +93,19 @@ impl Engine {
         Some(Hold { code: "budget", until: Some(until), detail })
     }
 }
+
+/// Without an end it waits for a person or for an answer that is on its way.
+fn lasts_longer(one: &Hold, other: &Hold) -> bool {
+    match (one.until, other.until) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(one), Some(other)) => one > other,
+    }
+}
+
+/// Why a job waits whose kind is gone.
+pub const NO_KIND: &str = "no definition has its kind any more: put it back and `attendant reload`; \
+                           or cancel the job";
 
 /// Priorities as they are stored. The contract's 0 to 3 are 1 to 4 here, so that renewals have one
 /// that no client can ask for: they have slots of their own, and nothing else may take those.

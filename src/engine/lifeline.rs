@@ -104,7 +104,7 @@ async fn renew(engine: &Engine, account: &Arc<Account>, cell: &Cell) {
 impl Engine {
     /// Stores what was put into use meanwhile.
     pub async fn save_held(&self) -> StoreResult<()> {
-        for cell in self.credentials.all() {
+        for cell in self.credentials.held() {
             cell.save(&*self.store, &self.vault).await?;
         }
         Ok(())

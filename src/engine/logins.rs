@@ -2,11 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::{
-    Engine,
-    catalog::Account,
-    shapes::exchange::{self, Trouble},
-};
+use super::{Engine, catalog::Account, shapes::exchange::Trouble};
 use crate::{
     credentials::{
         cell::{Cell, Held},
@@ -248,7 +244,7 @@ impl Engine {
         for cell in self.credentials.all().iter().filter(|cell| cell.is_locked_out()) {
             let words = cell.view(now).last_error.and_then(|error| error.message);
             let trouble = Trouble::new(Code::Lockout, words.unwrap_or_default());
-            exchange::tell(cell, &trouble, (now, now));
+            self.tell_not_obtained(cell, &trouble, (now, now));
         }
     }
 

@@ -26,10 +26,12 @@ mod holding;
 pub mod holds;
 mod lifeline;
 mod logins;
+pub mod outages;
 pub mod plan;
 pub mod reaper;
 mod redact;
 pub mod rekey;
+pub mod reload;
 mod resolve;
 pub mod retention;
 pub mod running;
@@ -44,13 +46,14 @@ mod submit;
 mod supply;
 mod telling;
 pub mod time;
+pub mod turns;
 pub mod waiters;
 pub mod wake;
 mod withdraw;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -59,11 +62,12 @@ use std::{
 pub use self::withdraw::Told;
 use self::{
     budgets::Budgets, cadence::Cadence, catalog::Catalog, gates::Gates, lifeline::Lifeline,
-    running::Running, scheduler::Scheduler, sinks::Sinks, time::Time, waiters::Waiters, wake::Wake,
+    outages::Outages, reload::Source, running::Running, scheduler::Scheduler, sinks::Sinks,
+    time::Time, turns::Turns, waiters::Waiters, wake::Wake,
 };
 use crate::{
     chance::Chance,
-    clock::{self, Clock},
+    clock::{self, Clock, Now},
     credentials::{
         all::Credentials,
         changes::Changes,
@@ -76,7 +80,7 @@ use crate::{
     store::{
         ActorId, NewJob, QueueDepth, QueueId, Store, StoreError, StoreResult, health::Trouble,
     },
-    types::Timestamp,
+    telemetry::metrics::Metrics,
 };
 
 /// `created_by` of the daemon's own jobs.
@@ -93,6 +97,24 @@ pub struct Settings {
     pub chance: Chance,
 }
 
+/// The last count of what waits.
+#[derive(Debug, Clone, Default)]
+struct Counted {
+    at: Option<Now>,
+    took_ms: i64,
+    depths: Arc<Vec<QueueDepth>>,
+}
+
+impl Counted {
+    /// Whether it is worth no new one yet.
+    fn holds(&self, now: Now) -> bool {
+        let Some(at) = self.at else { return false };
+        let age = now.boot_ms.saturating_sub(at.boot_ms);
+        now.wall >= at.wall
+            && (0..self.took_ms.saturating_mul(50).clamp(1_000, 20_000)).contains(&age)
+    }
+}
+
 /// Everything that attempts, the API and the daemon's own tasks share.
 #[derive(Debug)]
 pub struct Engine {
@@ -103,6 +125,8 @@ pub struct Engine {
     pub budgets: Budgets,
     pub cadence: Cadence,
     pub gates: Gates,
+    pub outages: Outages,
+    pub metrics: Metrics,
     pub credentials: Credentials,
     pub sinks: Sinks,
     /// What is held against the accounts' logins.
@@ -120,7 +144,11 @@ pub struct Engine {
     /// The daemon as `created_by`.
     pub actor: ActorId,
     catalog: RwLock<Arc<Catalog>>,
-    depths: Mutex<(Timestamp, Arc<Vec<QueueDepth>>)>,
+    /// What the catalogue was made from, where it can be read again.
+    source: OnceLock<Source>,
+    /// That the parts of the daemon turn, for the watchdog.
+    pub turns: Turns,
+    depths: Mutex<Counted>,
     /// Held while ended jobs are revived (shared) or erased (alone): an erased one never is.
     reviving: tokio::sync::RwLock<()>,
     /// Held while a backup is made: one at a time.
@@ -150,6 +178,8 @@ impl Engine {
             cadence: Cadence::load(&*store).await?,
             time,
             gates: Gates::load(&*store, now, sure).await?,
+            outages: Outages::default(),
+            metrics: Metrics::default(),
             credentials: Credentials::load(&*store, &vault, names.into_iter()).await?,
             sinks: Sinks::load(&*store, &catalog).await?,
             guard: Guard::load(&*store).await?,
@@ -166,6 +196,8 @@ impl Engine {
             waiters: Waiters::default(),
             schedules: Scheduler::default(),
             catalog: RwLock::new(Arc::new(catalog)),
+            source: OnceLock::new(),
+            turns: Turns::default(),
             depths: Mutex::default(),
             reviving: tokio::sync::RwLock::default(),
             backing_up: tokio::sync::Mutex::default(),
@@ -177,10 +209,7 @@ impl Engine {
             settings,
             outbound,
         };
-        engine.ensure_renewals().await?;
-        engine.forgive_changed_secrets().await?;
-        engine.disown_strangers().await?;
-        engine.resume_withdrawals().await?;
+        engine.settle_in().await?;
         engine.mind_clock().await?;
         engine.renew_after_set_back().await?;
         engine.tell_what_waits_for_people();
@@ -273,25 +302,40 @@ impl Engine {
         Ok(())
     }
 
-    /// How many jobs wait in each queue. Read anew at most once a second: with a million waiting
-    /// jobs it reads as many index entries.
+    /// How many jobs wait in each queue. With a million waiting jobs that reads as many index
+    /// entries: it is counted anew at most once a second, and for at most a fiftieth of the time.
     pub async fn depths(&self) -> StoreResult<Arc<Vec<QueueDepth>>> {
-        let now = self.clock.wall();
-        let (at, depths) = self.depths.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if at.0 > 0 && now >= at && now.since(at) < Duration::from_secs(1) {
-            return Ok(depths);
+        let now = self.clock.now();
+        let last = self.depths.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if last.holds(now) {
+            return Ok(last.depths);
         }
         let depths = Arc::new(self.store.depths().await?);
-        *self.depths.lock().unwrap_or_else(PoisonError::into_inner) = (now, Arc::clone(&depths));
+        let took_ms = self.clock.now().boot_ms.saturating_sub(now.boot_ms);
+        let counted = Counted { at: Some(now), took_ms, depths: Arc::clone(&depths) };
+        *self.depths.lock().unwrap_or_else(PoisonError::into_inner) = counted;
         Ok(depths)
+    }
+
+    /// How many jobs wait, by the last count.
+    #[must_use]
+    pub fn waiting(&self) -> i64 {
+        let depths = self.depths.lock().unwrap_or_else(PoisonError::into_inner);
+        depths.depths.iter().map(|one| one.due + one.later).sum()
     }
 
     /// How many follows of a queue there are, by the last count; at least one.
     fn follows_in(&self, queue: QueueId) -> u32 {
         let depths = self.depths.lock().unwrap_or_else(PoisonError::into_inner);
-        let one = depths.1.iter().find(|one| one.queue == queue);
+        let one = depths.depths.iter().find(|one| one.queue == queue);
         let follows = one.map_or(0, |one| one.follows);
         u32::try_from(follows).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// How many jobs of a queue are due, by the last count.
+    fn due_in(&self, queue: QueueId) -> i64 {
+        let depths = self.depths.lock().unwrap_or_else(PoisonError::into_inner);
+        depths.depths.iter().find(|one| one.queue == queue).map_or(0, |one| one.due)
     }
 
     /// One renewal job per credential, known by an internal key. One that exists is left alone.

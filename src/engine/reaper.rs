@@ -27,10 +27,14 @@ pub async fn run(engine: Arc<Engine>) {
     let mut reminder = Reminder::default();
     loop {
         engine.tell_expiring(&mut reminder);
-        engine.clock.sleep(pause.min(Duration::from_secs(20))).await;
+        tokio::select! {
+            () = engine.clock.sleep(pause.min(Duration::from_secs(20))) => {}
+            () = engine.turns.reap.notified() => {}
+        }
         if let Err(error) = look(&engine).await {
             engine.store_works(Some(error.to_string()));
         }
+        engine.turns.reaped();
     }
 }
 
@@ -62,6 +66,7 @@ pub async fn round(engine: &Engine) -> StoreResult<()> {
     for depth in engine.depths().await?.iter().filter(|depth| depth.due > 0) {
         engine.wake.ready(depth.queue);
     }
+    engine.look_at_outages(now);
     engine.store_works(None);
     Ok(())
 }
@@ -177,6 +182,7 @@ fn tell(engine: &Engine, job: &RunningJob, end: &Transition) {
     let catalog = engine.catalog();
     let kind = catalog.kind(job.kind).map(KindRef::name);
     let account = catalog.by_queue(job.queue).map(|account| account.name.clone());
+    engine.metrics.attempt(job.queue, job.kind, LOST);
     let code = end.code.map(Code::text);
     let name = match end.state {
         JobState::Dead => Name::JobDead,

@@ -117,7 +117,7 @@ impl Engine {
 
     /// Everything that is still sealed with the old key.
     async fn round(&self, old: &[u8; HEADER], done: &mut Rekeyed) -> Result<(), Refusal> {
-        for cell in self.credentials.all() {
+        for cell in self.credentials.held() {
             let count = cell.reseal(&*self.store, &self.vault, old).await?;
             *done.resealed.entry(SealedColumn::CredentialValue.name()).or_default() += count;
         }

@@ -18,6 +18,7 @@ use super::{
     answer::{self, Answered, words_of},
     budgets::Taken,
     catalog::Account,
+    gates::Turned,
     holds::{RENEWALS, class_of},
     shapes::exchange::Trouble,
 };
@@ -29,10 +30,11 @@ use crate::{
     policy::{
         backoff,
         budget::Class,
-        classify::{self, Ambiguous, Asked, Ended, Verdict},
+        classify::{self, Ambiguous, Asked, Ended, Health, Verdict},
         codes::Code,
     },
     store::{ClaimedJob, StoreResult},
+    telemetry::metrics::status_label,
 };
 
 /// How long an attempt waits for a permit for a further request before it is given up.
@@ -356,33 +358,32 @@ impl Sender<'_> {
                 return Ok((verdict, Err(words)));
             }
         };
+        let status = match &ended {
+            Ended::Answered(facts) => status_label(facts.status),
+            Ended::NotSent(_) => "not_sent",
+            Ended::Ambiguous(_) => "no_answer",
+        };
+        engine.metrics.request(account.queue, status);
         self.tell_breaker(&ended).await;
         Ok((classify::classify(&ended, asked), outcome))
     }
 
     async fn tell_breaker(&self, ended: &Ended) {
-        use crate::telemetry::events::{Event, Name, emit};
         let now = self.engine.clock.wall();
         let queue = self.account.queue;
         let health = classify::health(ended);
-        let of = (queue, self.account.name.as_str());
-        let Some((row, turned)) = self.engine.gates.record(of, self.job.id, health, now) else {
+        if health == Health::Up {
+            self.engine.outages.answered(queue, now);
+        }
+        let Some(turned) = self.engine.gates.record(queue, self.job.id, health, now) else {
             return;
         };
         // Kept so that a restart does not begin with everybody's tries; without it, it would.
-        if let Err(error) = self.engine.store.save_queue(row).await {
-            self.engine.store_works(Some(error.to_string()));
+        self.engine.save_gate(self.account).await;
+        if turned == Turned::Prolonged {
+            return;
         }
-        let Some(opened) = turned else { return };
-        let (name, detail) = if opened {
-            let detail = "the provider fails: from now on one probe at a time, until it answers";
-            (Name::QueueGated, detail)
-        } else {
-            (Name::QueueOpened, "the provider answers again")
-        };
-        let event =
-            Event { account: Some(&self.account.name), detail: Some(detail), ..Event::default() };
-        emit(name, &event);
+        self.engine.tell_breaker(queue, &self.account.name, turned == Turned::Opened);
         self.engine.wake.ready(queue);
     }
 

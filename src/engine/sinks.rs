@@ -48,6 +48,9 @@ pub struct Sinks {
     changed: Notify,
 }
 
+/// Rows by queue, credential and file.
+pub(super) type Stored = HashMap<(QueueId, String, String), SinkRow>;
+
 /// One sink at work.
 #[derive(Debug)]
 pub struct Hand {
@@ -86,18 +89,15 @@ struct Trouble {
 
 impl Sinks {
     pub async fn load(store: &dyn Store, catalog: &Catalog) -> StoreResult<Self> {
-        let mut rows: HashMap<(QueueId, String, String), SinkRow> = HashMap::new();
-        for row in store.sinks().await? {
-            rows.insert((row.queue, row.credential.clone(), row.file.clone()), row);
-        }
         let all = Self::default();
-        all.configure(catalog);
-        for hand in all.lock().iter() {
-            let sink = hand.sink();
-            let key = (hand.queue, sink.credential.clone(), sink.file.display().to_string());
-            hand.state().row = rows.remove(&key);
-        }
+        all.configure(catalog, Self::stored(store).await?);
         Ok(all)
+    }
+
+    /// How far values were handed over before.
+    pub(super) async fn stored(store: &dyn Store) -> StoreResult<Stored> {
+        let key = |row: &SinkRow| (row.queue, row.credential.clone(), row.file.clone());
+        Ok(store.sinks().await?.into_iter().map(|row| (key(&row), row)).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Hand>>> {
@@ -106,7 +106,7 @@ impl Sinks {
 
     /// Takes on the sinks of a configuration, at the start and at a reload: the known ones go on
     /// and look at their files anew, the others end.
-    pub fn configure(&self, catalog: &Catalog) {
+    pub(super) fn configure(&self, catalog: &Catalog, mut stored: Stored) {
         let mut hands = self.lock();
         let mut left = std::mem::take(&mut *hands);
         for account in catalog.accounts.values() {
@@ -115,7 +115,11 @@ impl Sinks {
                     hand.queue == account.queue && hand.is(&sink.credential, &sink.file)
                 });
                 let hand = known.map_or_else(
-                    || Arc::new(Hand::new(account.queue, account.name.clone(), sink.clone())),
+                    || {
+                        let file = sink.file.display().to_string();
+                        let row = stored.remove(&(account.queue, sink.credential.clone(), file));
+                        Arc::new(Hand::new(account.queue, account.name.clone(), sink.clone(), row))
+                    },
                     |at| left.swap_remove(at),
                 );
                 hand.take_on(sink);
@@ -146,12 +150,12 @@ impl Sinks {
 }
 
 impl Hand {
-    fn new(queue: QueueId, account: String, sink: config::Sink) -> Self {
+    fn new(queue: QueueId, account: String, sink: config::Sink, row: Option<SinkRow>) -> Self {
         Self {
             queue,
             account,
             sink: Mutex::new(Arc::new(sink)),
-            state: Mutex::default(),
+            state: Mutex::new(State { row, ..State::default() }),
             poke: Notify::new(),
             gone: AtomicBool::new(false),
             tended: AtomicBool::new(false),

@@ -94,6 +94,7 @@ impl Engine {
             emit(Name::ClockStepped, &Event { detail: Some(&detail), ..Event::default() });
             steps.owe(self.credentials.all().iter().map(|cell| &**cell), by_ms);
             self.gates.step(by_ms, now.wall);
+            self.outages.step(by_ms);
             steps.times_by = steps.times_by.saturating_add(by_ms);
             if let Some(since) = self.time.look(now) {
                 steps.doubtful = Some((since, Timestamp(now.wall.0.saturating_sub(by_ms))));

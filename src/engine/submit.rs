@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Stores jobs; one outcome each, in order. Durable when it returns.
+    /// Stores jobs; one outcome each, in order. Durable when it returns. A daemon that stops takes
+    /// them too, for the next one.
     pub async fn submit(
         &self,
         requests: Vec<JobRequest>,
@@ -27,10 +28,6 @@ impl Engine {
         let mut outcomes: Vec<Option<Result<Submitted, Refusal>>> = vec![];
         let mut prepared = vec![];
         for request in requests {
-            if self.is_draining() {
-                outcomes.push(Some(Err(Refusal::Draining)));
-                continue;
-            }
             match enqueue::prepare(request, &catalog, &self.vault, actor, now) {
                 Ok(one) => {
                     prepared.push((outcomes.len(), one));

@@ -96,7 +96,8 @@ impl Engine {
 
     pub fn cell(&self, account: &str, name: &str) -> Result<Arc<Cell>, Refusal> {
         let catalog = self.catalog();
-        let found = catalog.account(account).and_then(|one| self.credentials.cell(one.queue, name));
+        let found =
+            catalog.account(account).and_then(|one| self.credentials.configured(one.queue, name));
         found.ok_or_else(|| {
             let known: Vec<String> = self
                 .credentials

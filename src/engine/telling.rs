@@ -3,7 +3,7 @@
 
 use super::{catalog::KindRef, settling::Settling, shapes::Outcome};
 use crate::{
-    policy::{codes::Code, settle::Transition},
+    policy::{codes::Code, outage::Line, settle::Transition},
     store::{KindId, QueueId, Settlement},
     telemetry::events::{Event, Name, emit},
     types::{JobId, JobState, Timestamp},
@@ -14,6 +14,8 @@ impl Settling<'_> {
         let job = self.job;
         self.after(transition, now);
         self.tell_news(news);
+        let outcome = outcome_name(transition);
+        self.engine.metrics.attempt(job.queue, job.kind, outcome);
         let name = match (transition.state, transition.code) {
             (JobState::Completed, _) => Name::JobCompleted,
             (JobState::Dead, _) => Name::JobDead,
@@ -29,22 +31,25 @@ impl Settling<'_> {
         let code = transition.code.map(Code::text);
         let hint = (name == Name::JobDead).then(|| what_to_do(job.id, transition.code));
         // The provider's words may hold an applicant's data: they stay in the store.
-        emit(
-            name,
-            &Event {
-                job_id: Some(job.id),
-                kind: kind.as_deref(),
-                account,
-                attempt: Some(job.attempt + i64::from(transition.attempt_delta)),
-                generation: Some(job.generation),
-                outcome: Some(outcome_name(transition)),
-                next_run_at: transition.run_at,
-                elapsed: Some(now.since(self.started_at)),
-                error_code: code.as_deref(),
-                detail: hint.as_deref(),
-                ..Event::default()
-            },
-        );
+        let event = Event {
+            job_id: Some(job.id),
+            kind: kind.as_deref(),
+            account,
+            attempt: Some(job.attempt + i64::from(transition.attempt_delta)),
+            generation: Some(job.generation),
+            outcome: Some(outcome),
+            next_run_at: transition.run_at,
+            elapsed: Some(now.since(self.started_at)),
+            error_code: code.as_deref(),
+            detail: hint.as_deref(),
+            ..Event::default()
+        };
+        match transition.code {
+            Some(code) if name == Name::JobRetryScheduled => {
+                self.engine.tell_failure((job.queue, Line::Retry, code), name, &event);
+            }
+            _ => emit(name, &event),
+        }
     }
 
     /// The changes that came with the end: a new status, new jobs.

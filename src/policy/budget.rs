@@ -97,6 +97,18 @@ impl Budget {
         budget
     }
 
+    /// Puts other limits in place of these, where they differ; what was spent counts on.
+    pub fn limit(&mut self, limits: &[Limit], boot_ms: i64) {
+        let new = Self::new(limits);
+        if new.rings.iter().map(Ring::limit).eq(self.rings.iter().map(Ring::limit)) {
+            return;
+        }
+        self.advance(boot_ms);
+        let now = self.latest_ms;
+        let spent: Vec<SpentBefore> = self.rings.iter().flat_map(|ring| ring.spent(now)).collect();
+        *self = Self::restore(limits, &spent, now);
+    }
+
     /// Permits left in the tightest limit; `u32::MAX` without limits.
     pub fn available(&mut self, boot_ms: i64) -> u32 {
         self.allowance(boot_ms, Class::Renewal)

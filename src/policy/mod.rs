@@ -19,6 +19,7 @@ pub mod gate;
 pub mod gated;
 pub mod limit;
 pub mod lockout;
+pub mod outage;
 pub mod renewal;
 pub mod retention;
 pub mod retry_after;

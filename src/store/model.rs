@@ -343,6 +343,8 @@ pub struct QueueDepth {
     /// Of the due and the waiting ones, those with a priority of follows.
     pub follows: i64,
     pub next_run_at: Option<Timestamp>,
+    /// Since when the oldest of the due ones is due.
+    pub oldest_due: Option<Timestamp>,
 }
 
 /// A chain that was erased, by its first job.

@@ -1,94 +1,84 @@
-//! Every event of the daemon, in one place: its stable name, its level and its fields.
+//! Every event of the daemon, in one place: its stable name, its priority and its fields.
 //!
 //! An event is told once, when the change it speaks of is durable. Fields hold ids, names, codes
 //! and times; never a secret, and nothing of an applicant.
 
-use std::time::Duration;
+#[cfg(test)]
+mod page;
+mod table;
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tracing::Level;
 
+pub use self::table::{About, Name};
 use crate::types::{Generation, JobId, Timestamp};
 
-macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $level:ident;)*) => {
-        /// The names that logs, metrics and streams use.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Name { $($(#[$doc])* $name,)* }
+/// How grave it is, in the words and numbers of syslog(3). A provider's failure is a warning; an
+/// error is what is this side's, or what only a person can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    Err = 3,
+    Warning = 4,
+    Notice = 5,
+    Info = 6,
+    Debug = 7,
+}
 
-        impl Name {
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            #[must_use]
-            pub const fn text(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            const fn level(self) -> Level {
-                match self { $(Self::$name => Level::$level,)* }
-            }
+impl Priority {
+    /// As `journalctl -p` takes it.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Err => "err",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+            Self::Info => "info",
+            Self::Debug => "debug",
         }
-    };
+    }
+
+    const fn level(self) -> Level {
+        match self {
+            Self::Err => Level::ERROR,
+            Self::Warning => Level::WARN,
+            Self::Notice | Self::Info => Level::INFO,
+            Self::Debug => Level::DEBUG,
+        }
+    }
 }
 
-names! {
-    DaemonStarted = "daemon.started", INFO;
-    DaemonReady = "daemon.ready", INFO;
-    DaemonReloaded = "daemon.reloaded", INFO;
-    DaemonReloadRefused = "daemon.reload_refused", ERROR;
-    DaemonRekeying = "daemon.rekeying", INFO;
-    DaemonRekeyed = "daemon.rekeyed", INFO;
-    /// A copy of the database was made: asked for, or before its schema is changed.
-    DaemonBackedUp = "daemon.backed_up", INFO;
-    DaemonDraining = "daemon.draining", INFO;
-    DaemonStopped = "daemon.stopped", INFO;
-    ClockStepped = "daemon.clock_stepped", WARN;
-    ClockDoubtful = "daemon.clock_doubtful", WARN;
-    ClockConfirmed = "daemon.clock_confirmed", INFO;
-    JobEnqueued = "job.enqueued", INFO;
-    JobAttemptStarted = "job.attempt_started", DEBUG;
-    /// A poll that found nothing new: too many to be told by default.
-    JobSnoozed = "job.snoozed", DEBUG;
-    JobStatusChanged = "job.status_changed", INFO;
-    JobRetryScheduled = "job.retry_scheduled", WARN;
-    JobCompleted = "job.completed", INFO;
-    JobDead = "job.dead", ERROR;
-    JobCancelled = "job.cancelled", INFO;
-    JobResolved = "job.resolved", INFO;
-    JobErased = "job.erased", INFO;
-    /// What ended long ago is forgotten; one line for a pass.
-    JobPruned = "job.pruned", INFO;
-    CredentialObtained = "credential.obtained", INFO;
-    CredentialRenewalFailed = "credential.renewal_failed", WARN;
-    CredentialAtRisk = "credential.at_risk", ERROR;
-    CredentialPublished = "credential.published", INFO;
-    CredentialRevoked = "credential.revoked", INFO;
-    /// An operator took a value out of use.
-    CredentialWithdrawn = "credential.withdrawn", INFO;
-    /// A value out of use could not be revoked yet.
-    CredentialNotRevoked = "credential.not_revoked", WARN;
-    /// The provider has values that a create with a lost reply may have made.
-    CredentialOrphaned = "credential.orphaned", WARN;
-    CredentialLockedOut = "credential.locked_out", ERROR;
-    /// A value is in another program's file.
-    SinkWritten = "sink.written", INFO;
-    SinkFailing = "sink.failing", ERROR;
-    /// Its value expired without a successor.
-    SinkRemoved = "sink.removed", INFO;
-    /// A job changed a secret at the provider: the configuration has the old one.
-    SecretChanged = "credential.secret_changed", WARN;
-    /// A secret ends soon, or has, as its operator wrote.
-    SecretExpiring = "secret.expiring", WARN;
-    QueueGated = "queue.gated", WARN;
-    QueueOpened = "queue.opened", INFO;
-    QueuePaused = "queue.paused", INFO;
-    QueueResumed = "queue.resumed", INFO;
-    QueueBudgetSpent = "queue.budget_spent", WARN;
-    ScheduleFired = "schedule.fired", INFO;
-    ScheduleMisfired = "schedule.misfired", WARN;
-    StoreTrouble = "store.trouble", ERROR;
-    StoreRecovered = "store.recovered", INFO;
-    AccessRefused = "access.refused", WARN;
+/// Codes of dead jobs that are no provider's doing, or that wait for a person.
+const OURS: [&str; 5] =
+    ["outcome_unknown", "definition", "internal", "lost_lease", "command_failed"];
+
+impl Name {
+    /// The event of this name.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|name| name.text() == text)
+    }
+
+    /// The priority of one case of it.
+    #[must_use]
+    pub fn priority(self, error_code: Option<&str>) -> Priority {
+        match (self, error_code) {
+            (Self::JobDead, Some(code)) if OURS.contains(&code) => Priority::Err,
+            _ => self.about().priority,
+        }
+    }
+
+    /// How often it came since the start, hushed or not.
+    #[must_use]
+    pub fn count(self) -> u64 {
+        COUNTS[self as usize].load(Ordering::Relaxed)
+    }
 }
+
+static COUNTS: [AtomicU64; Name::ALL.len()] = [const { AtomicU64::new(0) }; Name::ALL.len()];
 
 /// The fields of one event; what does not apply is left out.
 #[derive(Debug, Clone, Default)]
@@ -109,8 +99,46 @@ pub struct Event<'a> {
     pub detail: Option<&'a str>,
 }
 
+impl Event<'_> {
+    /// Which fields it has.
+    fn fields(&self) -> impl Iterator<Item = &'static str> {
+        [
+            ("job_id", self.job_id.is_some()),
+            ("kind", self.kind.is_some()),
+            ("account", self.account.is_some()),
+            ("credential", self.credential.is_some()),
+            ("attempt", self.attempt.is_some()),
+            ("generation", self.generation.is_some()),
+            ("status", self.status.is_some()),
+            ("outcome", self.outcome.is_some()),
+            ("next_run_at", self.next_run_at.is_some()),
+            ("elapsed_ms", self.elapsed.is_some()),
+            ("error_code", self.error_code.is_some()),
+            ("actor", self.actor.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+    }
+}
+
 /// Tells an event.
 pub fn emit(name: Name, event: &Event<'_>) {
+    tell(name, event, name.priority(event.error_code).level());
+}
+
+/// Tells an event that only repeats what was told already: for those who ask for every detail.
+pub fn hush(name: Name, event: &Event<'_>) {
+    tell(name, event, Level::DEBUG);
+}
+
+fn tell(name: Name, event: &Event<'_>, level: Level) {
+    debug_assert!(
+        event.fields().all(|field| name.about().fields.split(' ').any(|known| known == field)),
+        "the page of events does not say that {} has {:?}",
+        name.text(),
+        event.fields().collect::<Vec<_>>(),
+    );
+    COUNTS[name as usize].fetch_add(1, Ordering::Relaxed);
     macro_rules! tell {
         ($level:expr) => {
             tracing::event!(
@@ -135,7 +163,7 @@ pub fn emit(name: Name, event: &Event<'_>) {
             )
         };
     }
-    match name.level() {
+    match level {
         Level::ERROR => tell!(Level::ERROR),
         Level::WARN => tell!(Level::WARN),
         Level::INFO => tell!(Level::INFO),
@@ -150,9 +178,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_distinct_and_dotted() {
+    fn names_and_message_ids_are_distinct_and_well_formed() {
         let texts: HashSet<&str> = Name::ALL.iter().map(|name| name.text()).collect();
         assert_eq!(texts.len(), Name::ALL.len());
         assert!(texts.iter().all(|text| text.split('.').count() == 2));
+        let ids: HashSet<&str> = Name::ALL.iter().map(|name| name.about().message_id).collect();
+        assert_eq!(ids.len(), Name::ALL.len());
+        let hex =
+            |id: &str| id.len() == 32 && id.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
+        assert!(ids.iter().all(|id| hex(id)));
+        assert!(Name::ALL.iter().all(|name| Name::of(name.text()) == Some(*name)));
+    }
+
+    #[test]
+    fn a_providers_failure_is_not_ours() {
+        for code in ["http_400", "http_503", "deadline", "timeout", "unparsable"] {
+            assert_eq!(Name::JobDead.priority(Some(code)), Priority::Warning, "{code}");
+        }
+        for code in OURS {
+            assert_eq!(Name::JobDead.priority(Some(code)), Priority::Err, "{code}");
+            assert!(code.parse::<crate::policy::codes::Code>().is_ok(), "{code}");
+        }
+        assert_eq!(Name::JobRetryScheduled.priority(Some("internal")), Priority::Warning);
+        assert_eq!(Name::CredentialAtRisk.priority(Some("http_503")), Priority::Err);
     }
 }

@@ -77,7 +77,11 @@ async fn engine(dir: &std::path::Path, base_url: &str) -> Arc<Engine> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_is_followed_to_its_report() {
-    let _ = attendant::telemetry::logging::start(attendant::config::LogFormat::Text, "debug");
+    let _ = attendant::telemetry::logging::start(
+        attendant::config::LogFormat::Text,
+        "debug",
+        &Env::new(),
+    );
     let sandbox =
         Sandbox::start(([127, 0, 0, 1], 0).into(), Options::certn(Clock::System)).await.unwrap();
     let dir = tempfile::tempdir().unwrap();

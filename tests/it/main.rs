@@ -13,7 +13,9 @@ mod doubt;
 mod engine;
 mod faults;
 mod hostile;
+mod journal;
 mod logins;
+mod night;
 mod oauth;
 mod oidc;
 mod outage;
@@ -28,3 +30,5 @@ mod sinks_inside;
 mod store;
 mod strangers;
 mod support;
+#[cfg(feature = "crash-points")]
+mod systemd;

@@ -35,16 +35,16 @@ use crate::support::{daemon::Site, shop::Shop, until};
 const SLOTS: usize = 64;
 
 /// An engine that is driven by hand, by a clock that is moved by hand.
-struct World {
+pub struct World {
     site: Site,
     clock: ManualClock,
-    engine: Arc<Engine>,
+    pub engine: Arc<Engine>,
     dispatcher: Dispatcher,
     handed: mpsc::Receiver<Handed>,
 }
 
 impl World {
-    async fn open(site: Site, clock: ManualClock, vault: Arc<Vault>) -> Self {
+    pub async fn open(site: Site, clock: ManualClock, vault: Arc<Vault>) -> Self {
         let file = site.path("attendant.toml");
         let env = Env::new();
         let config = Config::load(&Inputs::new(Some(&file), &env)).unwrap();
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// Lets some time pass, and then runs all that may run.
-    async fn pass(&mut self, by: Duration) {
+    pub async fn pass(&mut self, by: Duration) {
         self.clock.advance(by);
         reaper::round(&self.engine).await.unwrap();
         self.dispatcher.round().await.unwrap();
@@ -81,7 +81,7 @@ impl World {
         join_all(handed).await;
     }
 
-    async fn count(&self, state: JobState) -> i64 {
+    pub async fn count(&self, state: JobState) -> i64 {
         let counts = self.engine.store.counts().await.unwrap();
         counts.into_iter().find(|(one, _)| *one == state).map_or(0, |(_, count)| count)
     }

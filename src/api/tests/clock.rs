@@ -89,8 +89,8 @@ async fn gates_open_when_they_would_have() {
         let setup = Setup::new().await;
         let queue = setup.engine.catalog().account("certn").unwrap().queue;
         let until = setup.now().plus(Duration::from_mins(30));
-        let row = setup.engine.gates.shut(queue, "certn", until, Code::Http(429)).unwrap();
-        setup.engine.store.save_queue(row).await.unwrap();
+        assert!(setup.engine.gates.shut(queue, until, Code::Http(429)));
+        setup.engine.gates.save(&*setup.engine.store, queue, "certn").await.unwrap();
         let now = setup.step(by);
         setup.follow().await;
         assert_eq!(setup.engine.gates.admit(queue, now), Admit::Wait(Some(moved(until, by))));

@@ -8,6 +8,7 @@ mod clock;
 mod credentials;
 mod fuzz;
 mod jobs;
+mod metrics;
 mod operations;
 mod retention;
 mod schedules;
@@ -131,7 +132,12 @@ impl Setup {
         let socket = folder.path().join("attendant.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve_to(Arc::clone(&engine), listener, stop.clone(), access));
+        let server = tokio::spawn(serve_to(
+            Arc::clone(&engine),
+            listener,
+            (stop.clone(), stop.clone()),
+            access,
+        ));
         let client = reqwest::Client::builder().unix_socket(socket).build().unwrap();
         Self { engine, clock, client, stop, server, _folder: folder }
     }

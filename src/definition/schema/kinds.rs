@@ -89,12 +89,13 @@ fn of_call() -> Value {
     let never = says("repeat", "never");
     let mut reconciled = json!({});
     when(&mut reconciled, has("reconcile"), never, Value::Bool(true));
-    // Pages are requests that are sent again.
-    let paged = json!({
+    // Pages are requests that are sent again, and so is one that changes a secret.
+    let sent_again = json!({ "anyOf": [has("pages"), has("sets")] });
+    let safe = json!({
         "properties": { "repeat": { "const": "safe" } },
         "not": { "required": ["reconcile"] },
     });
-    when(&mut call, has("pages"), paged, reconciled);
+    when(&mut call, sent_again, safe, reconciled);
     call
 }
 
@@ -139,7 +140,8 @@ fn reconcile() -> Value {
 
 fn sets() -> Value {
     table(
-        "A secret of the account that a success of this job changes on the provider's side.",
+        "A secret of the account that a success of this job changes on the provider's side. Not with \
+         repeat = \"never\".",
         &["secret", "to"],
         json!({
             "secret": text("The name of the secret, declared in [secrets]."),

@@ -139,6 +139,11 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
         "reconcile = { request = { path = \"/\" }, found = \"response\" }",
         "acme.toml:6: jobs.k.reconcile: `reconcile` needs repeat = \"never\": other requests are sent again",
     ),
+    (
+        CALL,
+        "repeat = \"never\"\nsets = { secret = \"pass\", to = \"'new'\" }\n[secrets]\npass = \"Password\"",
+        "acme.toml:7: jobs.k.sets: `sets` would send a repeat = \"never\" request again",
+    ),
     (CALL, "max_errors = 0", "acme.toml:6: jobs.k.max_errors: must be between 1 and 4294967295"),
     (
         CALL,

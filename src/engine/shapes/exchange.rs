@@ -24,11 +24,12 @@ use crate::{
         backoff,
         classify::Verdict,
         codes::Code,
+        outage::{self, Line, repeats},
         renewal::Life,
         settle::{AttemptEnd, Retry},
     },
     store::StoreError,
-    telemetry::events::{Event, Name, emit},
+    telemetry::events::{Event, Name, emit, hush},
     types::Timestamp,
 };
 
@@ -247,38 +248,50 @@ impl Engine {
             secrets: account.fingerprint,
         };
         cell.fail(&*self.store, &self.vault, failure).await?;
-        tell(cell, trouble, (now, retry_at));
+        self.tell_not_obtained(cell, trouble, (now, retry_at));
         // Jobs that need it are claimed again when it is next tried.
         self.wake.ready(account.queue);
         Ok(())
     }
 }
 
-/// The log's line on a credential that was not obtained.
-pub(in crate::engine) fn tell(
-    cell: &Cell,
-    trouble: &Trouble,
-    (now, retry_at): (Timestamp, Timestamp),
-) {
-    if cell.comes_to_be_at_risk(now) {
-        tell_risk(cell, trouble, now);
-    }
-    let code = trouble.code.text();
-    let locked = trouble.code == Code::Lockout;
-    let name = if locked { Name::CredentialLockedOut } else { Name::CredentialRenewalFailed };
-    let full_name = format!("{}/{}", cell.account, cell.name);
-    let advice = format!("{}; {}", trouble.words, what_ends_a_lockout(&full_name));
-    emit(
-        name,
-        &Event {
+impl Engine {
+    /// The log's line on a credential that was not obtained.
+    pub(in crate::engine) fn tell_not_obtained(
+        &self,
+        cell: &Cell,
+        trouble: &Trouble,
+        (now, retry_at): (Timestamp, Timestamp),
+    ) {
+        if cell.comes_to_be_at_risk(now) {
+            tell_risk(cell, trouble, now);
+        }
+        let code = trouble.code.text();
+        let locked = trouble.code == Code::Lockout;
+        let name = if locked { Name::CredentialLockedOut } else { Name::CredentialRenewalFailed };
+        let full_name = format!("{}/{}", cell.account, cell.name);
+        let advice = format!("{}; {}", trouble.words, what_ends_a_lockout(&full_name));
+        let event = Event {
             account: Some(&cell.account),
             credential: Some(&cell.name),
             error_code: Some(&code),
             next_run_at: (!locked).then_some(retry_at),
             detail: Some(if locked { &advice } else { &trouble.words }),
             ..Event::default()
-        },
-    );
+        };
+        if outage::is_providers(trouble.code) {
+            self.tell_failure((cell.queue, Line::Renewal, trouble.code), name, &event);
+        } else if !is_refusal(trouble.code) && repeats(cell.errors()) {
+            hush(name, &event);
+        } else {
+            emit(name, &event);
+        }
+    }
+}
+
+/// Each of these counts towards a lockout: they are few, and none is to be missed.
+const fn is_refusal(code: Code) -> bool {
+    matches!(code, Code::LoginRefused | Code::Unauthorized | Code::Lockout)
 }
 
 fn tell_risk(cell: &Cell, trouble: &Trouble, now: Timestamp) {

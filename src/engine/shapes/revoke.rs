@@ -23,6 +23,7 @@ use crate::{
         backoff,
         classify::Verdict,
         codes::Code,
+        outage::Line,
         renewal::Life,
         rotation::{self, Step},
         settle::AttemptEnd,
@@ -173,18 +174,17 @@ impl Revoking<'_> {
         let retry_at = trouble.not_before.map_or(retry_at, |at| at.max(retry_at));
         self.again(engine, generation, (tries, retry_at)).await?;
         let detail = format!("a value out of use could not be revoked: {}", trouble.words);
-        emit(
-            Name::CredentialNotRevoked,
-            &Event {
-                account: Some(&self.account.name),
-                credential: Some(&self.cell.name),
-                generation: Some(Generation(generation)),
-                error_code: Some(&trouble.code.text()),
-                next_run_at: Some(retry_at),
-                detail: Some(&detail),
-                ..Event::default()
-            },
-        );
+        let event = Event {
+            account: Some(&self.account.name),
+            credential: Some(&self.cell.name),
+            generation: Some(Generation(generation)),
+            error_code: Some(&trouble.code.text()),
+            next_run_at: Some(retry_at),
+            detail: Some(&detail),
+            ..Event::default()
+        };
+        let of = (self.account.queue, Line::Revocation, trouble.code);
+        engine.tell_failure(of, Name::CredentialNotRevoked, &event);
         Err(Halt::Trouble(Trouble { words: detail, not_before: Some(retry_at), ..trouble }))
     }
 }

@@ -112,7 +112,7 @@ async fn secrets(engine: &Engine, hand: &Hand, sink: &config::Sink) -> Vec<Secre
     let catalog = engine.catalog();
     let mut secrets: Vec<SecretString> =
         catalog.accounts.values().flat_map(|one| one.secrets.values()).cloned().collect();
-    secrets.extend(engine.credentials.all().iter().flat_map(|cell| cell.all_secrets()));
+    secrets.extend(engine.credentials.held().iter().flat_map(|cell| cell.all_secrets()));
     let queues = catalog.accounts.values().map(|account| account.queue);
     secrets.extend(queues.flat_map(|queue| engine.changes.values(queue)));
     secrets.extend(hand.state().value.clone());

@@ -19,11 +19,12 @@ use crate::{
     },
     engine::{Engine, catalog::ON_CHANGE, holds::stored_priority},
     policy::{
+        outage::repeats,
         settle::MAX_ERRORS,
         sink::{self, Facts, Failed, REMOVAL, Step},
     },
     store::{Enqueued, NewJob, SinkRow, StoreError},
-    telemetry::events::{Event, Name, emit},
+    telemetry::events::{Event, Name, emit, hush},
     types::{Generation, JobId, Timestamp},
 };
 
@@ -259,13 +260,29 @@ fn failed(hand: &Hand, of: i64, words: String, now: Timestamp) {
     };
     let generation = (of != REMOVAL).then_some(of);
     let retry_at = Some(trouble.failed.retry_at);
-    tell(hand, Name::SinkFailing, generation, Some(&trouble.words), retry_at);
+    let words = match trouble.failures {
+        1 => trouble.words,
+        failures => format!("{} (the {failures}th time in a row)", trouble.words),
+    };
+    let name = Name::SinkFailing;
+    let telling = if repeats(trouble.failures) { hush } else { emit };
+    tell_with(telling, hand, (name, generation), Some(&words), retry_at);
 }
 
 fn tell(
     hand: &Hand,
     name: Name,
     generation: Option<i64>,
+    words: Option<&str>,
+    next: Option<Timestamp>,
+) {
+    tell_with(emit, hand, (name, generation), words, next);
+}
+
+fn tell_with(
+    telling: fn(Name, &Event<'_>),
+    hand: &Hand,
+    (name, generation): (Name, Option<i64>),
     words: Option<&str>,
     next: Option<Timestamp>,
 ) {
@@ -277,7 +294,7 @@ fn tell(
         Some(words) => format!("{file}: {words}"),
         None => file,
     };
-    emit(
+    telling(
         name,
         &Event {
             account: Some(&hand.account),

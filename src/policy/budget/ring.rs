@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{super::limit::Limit, BucketRow};
+use super::{super::limit::Limit, BucketRow, SpentBefore};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -61,6 +61,16 @@ impl Ring {
 
     pub(super) fn bucket_end(&self, at_ms: i64) -> i64 {
         self.start(at_ms).saturating_add(width_ms(self.window_ms()))
+    }
+
+    /// All that counts, as after a restart.
+    pub(super) fn spent(&self, now_ms: i64) -> impl Iterator<Item = SpentBefore> {
+        let window_ms = self.window_ms();
+        self.buckets.iter().map(move |(start, bucket)| SpentBefore {
+            window_ms,
+            age_ms: now_ms.saturating_sub(*start),
+            spent: bucket.spent,
+        })
     }
 
     pub(super) fn expire(&mut self, now_ms: i64) {

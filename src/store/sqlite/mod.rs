@@ -352,11 +352,12 @@ impl Store for SqliteStore {
                 running: 0,
                 follows: 0,
                 next_run_at: None,
+                oldest_due: None,
             });
             depth.follows += row.get::<i64, _>(4);
             let count = row.get(2);
             match row.get::<i64, _>(1) {
-                0 => depth.due = count,
+                0 => (depth.due, depth.oldest_due) = (count, read::optional_time(&row, 3)),
                 1 => (depth.later, depth.next_run_at) = (count, read::optional_time(&row, 3)),
                 _ => depth.running = count,
             }

@@ -118,6 +118,7 @@ fn read_all(world: &mut World) {
     for target in [
         "/healthz",
         "/readyz",
+        "/metrics",
         "/openapi.json",
         "/v1/kinds",
         "/v1/definitions",
@@ -251,8 +252,14 @@ async fn no_secret_gets_out_of_anywhere() {
     let secrets = Canaries::of(secrets.chain(issued.iter().map(String::as_str)));
     world.shows_none(&secrets, |place| place.starts_with("the answer to token"));
     let people = Canaries::of(PEOPLE.into_iter().chain(NAMES));
-    world.shows_none(&people, |place| place != "the log" && !place.starts_with("file"));
+    world.shows_none(&people, |place| !place.starts_with("the log") && !place.starts_with("file"));
     for place in ["file attendant.db-wal", "file seen", "the log", "GET /v1/jobs"] {
         assert!(world.said.iter().any(|(name, _)| name.starts_with(place)), "no {place}");
+    }
+    let journal =
+        world.said.iter().find(|(name, said)| name == "the log in the journal" && !said.is_empty());
+    let journal = String::from_utf8_lossy(&journal.unwrap().1);
+    for event in ["credential.renewal_failed", "credential.obtained", "daemon.ready"] {
+        assert!(journal.contains(&format!("ATTENDANT_EVENT={event}\n")), "no {event}");
     }
 }

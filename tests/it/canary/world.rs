@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::forms::Canaries;
 use crate::support::{
     daemon::{Daemon, Site, files},
+    journal::Journal,
     until,
 };
 
@@ -65,6 +66,8 @@ pub struct World {
     pub sandboxes: Vec<(&'static str, Sandbox)>,
     pub site: Site,
     pub daemon: Option<Daemon>,
+    journal: Journal,
+    starts: u32,
     /// Everything that was said, with where.
     pub said: Vec<(String, Vec<u8>)>,
 }
@@ -149,20 +152,28 @@ impl World {
         site.write("jobs.d/nest.toml", DEFINITION);
         site.write("changed", COMMAND);
         std::fs::create_dir(site.path("out")).unwrap();
-        let mut world = Self { sandboxes, site, daemon: None, said: vec![] };
+        let (daemon, said) = (None, vec![]);
+        let mut world =
+            Self { sandboxes, site, daemon, journal: Journal::listen(), starts: 0, said };
         world.restart();
         world
     }
 
-    /// Kills the daemon where there is one, and starts the next.
+    /// Kills the daemon where there is one, and starts the next: every other logs to the journal.
     pub fn restart(&mut self) {
         if let Some(daemon) = self.daemon.take() {
             self.said.push(("the log".to_owned(), daemon.kill().join("\n").into_bytes()));
+            self.said.push(("the log in the journal".to_owned(), self.journal.take_bytes()));
             self.keep_files();
         }
         let given = self.site.path("given").display().to_string();
         let secrets = [("CANARY_SECRET", CONFIGURED[0]), ("CREDENTIALS_DIRECTORY", &given)];
-        self.daemon = Some(self.site.start_in(&secrets));
+        self.starts += 1;
+        self.daemon = Some(if self.starts.is_multiple_of(2) {
+            self.site.start_journaled(&self.journal, &secrets)
+        } else {
+            self.site.start_in(&secrets)
+        });
     }
 
     /// Takes the given tokens out of the configuration, so that accounts must log in.

@@ -25,6 +25,7 @@ impl World {
         self.checks += 1;
         self.check_credentials();
         self.check_due();
+        self.check_cancelled();
         if self.checks.is_multiple_of(ROWS) {
             self.check_rows();
         }
@@ -90,7 +91,9 @@ impl World {
             let held = engine.hold(&row).is_some();
             let mut state = self.sim.state();
             let Some(one) = state.ledger.of_id(id) else { continue };
-            if held {
+            // A step of the clock may have moved it.
+            one.follow_steps(row.run_at);
+            if held || one.run_at > wall {
                 one.due_since = None;
                 continue;
             }
@@ -99,6 +102,27 @@ impl World {
                 "{kind} {reference} was due at {run_at}, at {wall} it has not started, and \
                  waits for nothing"
             ));
+        }
+    }
+
+    /// Nothing runs after it was cancelled, but what may have been carried out already.
+    fn check_cancelled(&self) {
+        let Some(daemon) = &self.daemon else { return };
+        // The store takes the end of the attempt later, or the one who cancels has gone away
+        // between the two steps of it.
+        let late = self.t() - self.hung_up_at < 2 * MINUTE || daemon.engine.is_draining();
+        let mut state = self.sim.state();
+        let (t, late) = (state.t, late || state.flaky > 0);
+        let mut wrong = vec![];
+        for one in &mut state.ledger.jobs {
+            if one.state != JobState::Running || !one.cancel || one.intent || late {
+                one.unstopped = None;
+            } else if *one.unstopped.get_or_insert(t) < t {
+                wrong.push(format!("{} {} runs on though cancelled", one.kind, one.reference));
+            }
+        }
+        for words in wrong {
+            state.wrong(words);
         }
     }
 

@@ -33,6 +33,8 @@ pub enum Event {
     Poke,
     /// Somebody who asked for something goes away before the answer.
     HangUp,
+    /// Somebody cancels the next attempt that is seen running.
+    Recall,
     /// From now on nothing fails any more.
     Calm,
     /// A person looks after what needs one.
@@ -108,6 +110,7 @@ impl Events {
                 5 => Event::Stop,
                 6 => Event::Forget(ACCOUNTS[self.chance.random_range(0..3)]),
                 7 if steps => Event::Step(self.step()),
+                8 => Event::Recall,
                 _ => Event::HangUp,
             };
             if matches!(event, Event::Die(_)) {

@@ -27,6 +27,8 @@ pub struct Entry {
     pub code: Option<String>,
     pub intent: bool,
     pub cancel: bool,
+    /// Since when it has been seen running although it is to stop.
+    pub unstopped: Option<i64>,
     /// Steps of the wall clock since it was last compared: each may have moved it along.
     pub steps: Vec<i64>,
     /// Since when it has been seen due and not held, on the clock that does not step.
@@ -35,7 +37,7 @@ pub struct Entry {
 
 impl Entry {
     /// Only what the daemon put off follows a step, and the store knows what that is.
-    fn follow_steps(&mut self, run_at: Timestamp) {
+    pub fn follow_steps(&mut self, run_at: Timestamp) {
         let mut reachable = vec![self.run_at.0];
         for by in self.steps.drain(..) {
             reachable.extend(reachable.clone().iter().map(|at| at + by));
@@ -105,6 +107,7 @@ impl Ledger {
             code: None,
             intent: false,
             cancel: false,
+            unstopped: None,
             steps: vec![],
             due_since: None,
         });

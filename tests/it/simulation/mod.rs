@@ -30,8 +30,8 @@ use std::{
 
 use self::world::World;
 
-/// As many as take a few seconds.
-const SEEDS: u64 = 5;
+/// As many as the test suite has time for.
+const SEEDS: u64 = 12;
 
 /// What one seed came to.
 struct Told {

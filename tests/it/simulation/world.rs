@@ -69,7 +69,9 @@ pub struct World {
     stopped: Arc<std::sync::atomic::AtomicBool>,
     stepped_at: i64,
     /// A client went away, and with it maybe the word that there is something to do.
-    hung_up_at: i64,
+    pub hung_up_at: i64,
+    /// The next attempt that is seen running is cancelled.
+    recall: bool,
     pub calm: bool,
     pub concurrency: usize,
     pub crashes: u32,
@@ -102,6 +104,7 @@ impl World {
             stopped: Arc::default(),
             stepped_at: -DAY,
             hung_up_at: -DAY,
+            recall: false,
             calm: false,
             concurrency,
             crashes: 0,
@@ -128,6 +131,7 @@ impl World {
                 self.check_end();
                 return;
             }
+            self.recalls();
             self.jump();
             while let Some(event) = self.events.take(self.t()) {
                 self.happens(event);
@@ -307,9 +311,24 @@ impl World {
                 self.tasks.drop_one("client");
                 self.hung_up_at = self.t();
             }
+            Event::Recall if !self.calm => self.recall = true,
             Event::Calm => self.calms(),
             Event::Tidy => self.tidies(),
             _ => {}
+        }
+    }
+
+    fn recalls(&mut self) {
+        if !self.recall || self.daemon.is_none() {
+            return;
+        }
+        let state = self.sim.state();
+        let running = state.some(|one| one.state == JobState::Running && !one.cancel);
+        let t = state.t;
+        drop(state);
+        if let Some(id) = running.first() {
+            self.recall = false;
+            self.events.at(t, Event::Ask(Ask::Cancel(*id)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The real binary: a daemon in a folder of its own, and the commands against it.
 
 use std::{
+    fs::File,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -16,8 +17,13 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::journal::Journal;
+
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a daemon finds another journal than the system's.
+const JOURNAL: &str = "ATTENDANT_JOURNAL_SOCKET";
 
 /// A folder with configuration, definitions and database.
 #[derive(Debug)]
@@ -143,6 +149,25 @@ impl Site {
         let mut daemon = self.spawn_with(variables.iter().copied());
         daemon.wait_for("daemon.ready");
         daemon
+    }
+
+    /// Starts a daemon that logs to this journal, with these variables more, and waits until it
+    /// says there that it is ready, once more than before.
+    pub fn start_journaled(&self, journal: &Journal, variables: &[(&str, &str)]) -> Daemon {
+        let socket = journal.path.display().to_string();
+        let before = journal.of("ATTENDANT_EVENT", "daemon.ready").len();
+        let logging = [("ATTENDANT__LOG__FORMAT", "journald"), (JOURNAL, &socket)];
+        let daemon = self.spawn_with(variables.iter().copied().chain(logging));
+        journal.wait_for_count("daemon.ready", before + 1);
+        daemon
+    }
+
+    /// Starts a daemon whose standard error is a file, said to be the journal.
+    pub fn start_to_file(&self, stderr: File, journal: &Journal, stream: &str) -> Daemon {
+        let mut command = self.command();
+        command.env(JOURNAL, &journal.path).env("JOURNAL_STREAM", stream).arg("run");
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        Daemon { child, lines: channel().1, log: vec![] }
     }
 
     /// Starts the daemon with a variable more in its environment.

@@ -2,6 +2,7 @@
 
 pub mod acme;
 pub mod daemon;
+pub mod journal;
 pub mod oauth;
 pub mod oidc;
 pub mod shop;

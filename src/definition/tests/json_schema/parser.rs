@@ -59,12 +59,12 @@ args = { x = { type = "string" }, y = { enum = ["a"], default = "a" } }
 request = { method = "POST", path = "/", query = { a = "b" }, headers = { A = "b" }, basic = ["u", "p"], json = { x = "args.x" } }
 auth = { bearer = "x" }
 reconcile = { request = { path = "/" }, found = "response" }
-sets = { secret = "a", to = "args.x" }
 then = [{ when = "true", kind = "acme.file", args = {} }]
 [jobs.listed]
 shape = "call"
 request = { method = "POST", path = "/", form = { a = "b" } }
 pages = { items = "response", next = "none" }
+sets = { secret = "a", to = "'x'" }
 [jobs.file]
 shape = "download"
 request = { path = "/" }

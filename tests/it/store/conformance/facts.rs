@@ -35,6 +35,7 @@ pub async fn depths_count_due_later_and_running(world: World) {
     let mut depths = world.store.depths().await.unwrap();
     depths.sort_by_key(|depth| depth.queue);
     let depth = |queue, due, later, running, follows, next: Timestamp| QueueDepth {
+        oldest_due: (due > 0).then_some(at(0)),
         queue,
         due,
         later,
