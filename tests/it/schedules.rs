@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{daemon::Site, shop::Shop};
+use crate::support::{daemon::Site, shop::Shop, until};
 
 const EVERY_SECOND: &str = r#"
 [schedules.tick]
@@ -66,6 +66,17 @@ async fn they_are_listed_and_run_by_hand() {
     assert!(listed.contains("tick") && listed.contains("@yearly"), "{listed}");
     let said = site.fails(1, &["schedules", "run", "tock"]);
     assert!(said.contains("there is no schedule `tock`; known: tick"), "{said}");
+    // A reload takes on other times, and forgets what is gone.
+    let file = site.path("attendant.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("[schedules.tick]", "[schedules.tock]")).unwrap();
+    site.ok(&["reload"]);
+    until("the scheduler", || site.json(&["schedules"])["schedules"][0]["next_at"].is_string())
+        .await;
+    let reloaded = site.json(&["schedules"]);
+    assert_eq!(reloaded["schedules"].as_array().unwrap().len(), 1);
+    assert_eq!(reloaded["schedules"][0]["name"], "tock");
+    std::fs::write(&file, text).unwrap();
     daemon.stop();
     check(&site, &yearly);
 }
