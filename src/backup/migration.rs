@@ -36,6 +36,7 @@ pub enum BeforeMigration {
 
 /// Makes a backup if the database has migrations to come. Nobody else uses it: its lock is held.
 pub async fn backup_before(database: &Path, now: Timestamp) -> Result<(), BeforeMigration> {
+    sqlite::forget_copy(database);
     let to = sqlite::known_schema();
     let Some(from) = sqlite::schema_of(database).await?.filter(|from| *from < to) else {
         return Ok(());

@@ -7,9 +7,11 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown},
     path::{Path, PathBuf},
 };
+
+use nix::unistd::Uid;
 
 use super::{
     BackupError, Manifest,
@@ -192,7 +194,24 @@ fn put(staged: &Path, database: &Path, key: &Key) -> Result<(), RestoreError> {
     fs::rename(staged, database).map_err(wrap)?;
     let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(wrap)?;
+    let mut files = vec![database.to_owned(), with_end(database, ".lock")];
+    if let Key::Brought { place, .. } = key {
+        files.push(place.clone());
+    }
+    give_to_the_owner(&folder, &files).map_err(wrap)?;
     folder.sync_all().map_err(wrap)
+}
+
+/// What root restores into the folder of the daemon's user is to be that user's.
+fn give_to_the_owner(folder: &File, files: &[PathBuf]) -> std::io::Result<()> {
+    let owner = folder.metadata()?;
+    for file in files {
+        let known = file.metadata()?;
+        if (known.uid(), known.gid()) != (owner.uid(), owner.gid()) && Uid::effective().is_root() {
+            chown(file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Kinds whose jobs may be done again, and so may everything that comes of them. Of a kind that no

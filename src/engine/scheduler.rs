@@ -197,7 +197,7 @@ impl Engine {
         if let Some(deadline) = schedule.deadline {
             prepared.row.deadline = Some(step.at.plus(deadline));
         }
-        let (id, queue) = (prepared.row.id, prepared.row.queue);
+        let (id, queue, uniq) = (prepared.row.id, prepared.row.queue, prepared.row.uniq);
         crash::point("schedule.due");
         let fire = Fire {
             schedule: schedule.name.clone(),
@@ -209,8 +209,11 @@ impl Engine {
         };
         if self.store.fire(fire).await? {
             crash::point("schedule.stored");
-            let detail = format!("the occurrence of {} of schedule {}", step.at, schedule.name);
-            tell(Name::ScheduleFired, schedule, Some(id), step.next, &detail);
+            let twin = match uniq {
+                Some(uniq) => self.store.live_job(queue, uniq).await?.map(|live| live.id),
+                None => None,
+            };
+            tell_fired(schedule, step, id, twin.filter(|live| *live != id));
             self.wake.ready(queue);
         }
         Ok(())
@@ -316,6 +319,25 @@ fn tell(
         ..Event::default()
     };
     emit(name, &event);
+}
+
+/// `twin`: a live job that does the same, so that none was stored.
+fn tell_fired(schedule: &Schedule, step: Step, id: JobId, twin: Option<JobId>) {
+    let mut detail = format!("the occurrence of {} of schedule {}", step.at, schedule.name);
+    if twin.is_some() {
+        detail.push_str(": a live job does the same already");
+    } else {
+        let event = Event {
+            job_id: Some(id),
+            kind: Some(&schedule.kind),
+            account: Some(&schedule.account),
+            next_run_at: Some(step.at),
+            actor: Some("attendant"),
+            ..Event::default()
+        };
+        emit(Name::JobEnqueued, &event);
+    }
+    tell(Name::ScheduleFired, schedule, Some(twin.unwrap_or(id)), step.next, &detail);
 }
 
 fn tell_missed(schedule: &Schedule, decision: &Decision) {

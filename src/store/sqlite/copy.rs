@@ -30,6 +30,11 @@ fn unavailable(error: &std::io::Error) -> StoreError {
     }
 }
 
+/// Removes what a crash in the midst of a copy left.
+pub fn forget_copy(database: &Path) {
+    let _ = std::fs::remove_file(beside(database));
+}
+
 /// One copy is made at a time, so that a crash leaves one file at most, which the next one takes.
 fn beside(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();

@@ -28,7 +28,7 @@ use sqlx::{
 };
 
 pub use self::{
-    copy::copy_of,
+    copy::{copy_of, forget_copy},
     open::{DatabaseLock, OpenError, Synchronous, known_schema, open, peek_meta, schema_of},
     restored::{Copied, Restored, look_through_all, make_copy_harmless},
 };
