@@ -10,7 +10,7 @@ use crate::{
 
 /// The most chains that one transaction takes, and the most bytes of files: nobody waits long for
 /// it.
-pub const MOST_CHAINS: usize = 200;
+pub const MOST_CHAINS: usize = 50;
 pub const MOST_BYTES: u64 = 8 << 20;
 
 /// What must have ended before when. Cancelled jobs go as completed ones do: nothing of them is

@@ -185,7 +185,7 @@ async fn readings(connection: &mut SqliteConnection, statement: &str) -> Vec<Str
     let mut readings: Vec<String> = rows
         .unwrap()
         .iter()
-        .map(|row| row.get::<String, _>(3).replace("COVERING ", ""))
+        .map(|row| row.get::<String, _>(3).replace("COVERING ", "").replace(" EXISTS", ""))
         .filter(|step| step.starts_with("SEARCH") || step.starts_with("SCAN"))
         // The list of arguments, and what is derived from it.
         .filter(|step| !step.contains("VIRTUAL TABLE") && !step.starts_with("SCAN ("))
