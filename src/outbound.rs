@@ -6,7 +6,15 @@
 //!
 //! What carries a request is the network, or in a simulation a script ([`Carrier`]).
 
-use std::{error::Error as _, fmt, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable as _};
@@ -131,22 +139,23 @@ impl Outbound {
     }
 
     /// Sends a request and reads its whole answer. What did not get out is tried again at once, a
-    /// few times; `permit` is asked before each further try.
+    /// few times; `permit` is asked before each further try, and says why there is to be none.
     pub async fn send<'p>(
         &self,
         base: &Url,
         rendered: &Rendered,
         manner: Manner,
-        permit: impl Fn() -> BoxFuture<'p, bool> + Send + Sync,
+        permit: impl Fn() -> BoxFuture<'p, Result<(), &'static str>> + Send + Sync,
     ) -> Result<Answer, SendError> {
         let request = self.build(base, rendered, manner)?;
-        let tries = std::sync::atomic::AtomicUsize::new(0);
+        let (tries, refused) = (AtomicUsize::new(0), AtomicBool::new(false));
         let once = || async {
-            if tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0 && !permit().await {
-                return Err(SendError::NotSent {
-                    what: NotSent::Connect,
-                    words: "no budget is left for another try".to_owned(),
-                });
+            if tries.fetch_add(1, Ordering::Relaxed) > 0
+                && let Err(words) = permit().await
+            {
+                refused.store(true, Ordering::Relaxed);
+                let words = words.to_owned();
+                return Err(SendError::NotSent { what: NotSent::Connect, words });
             }
             let request = request
                 .try_clone()
@@ -165,7 +174,9 @@ impl Outbound {
                 let clock = clock.clone();
                 async move { clock.sleep(wait).await }
             })
-            .when(|error| matches!(error, SendError::NotSent { .. }))
+            .when(|error| {
+                matches!(error, SendError::NotSent { .. }) && !refused.load(Ordering::Relaxed)
+            })
             .await
     }
 
@@ -376,6 +387,31 @@ mod tests {
         let base: Url = "https://api.test".parse().unwrap();
         for path in ["@evil.test/", ".evil.test/", ":81/"] {
             assert!(join(&base, &rendered(path)).is_err(), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_did_not_get_out_is_tried_again_only_while_that_is_wanted() {
+        // Nobody listens on this port, and nobody can: it is 0.
+        let base: Url = "http://127.0.0.1:0".parse().unwrap();
+        let manner = Manner {
+            timeout: Duration::from_secs(5),
+            max_body: 1,
+            basic: BasicEncoding::Raw,
+            fresh_connection: false,
+        };
+        let (outbound, asked) = (Outbound::new().unwrap(), AtomicUsize::new(0));
+        let answers = [(Ok(()), TRIES - 1), (Err("it was to stop"), 1)];
+        for (answer, times) in answers {
+            asked.store(0, Ordering::Relaxed);
+            let permit = || {
+                asked.fetch_add(1, Ordering::Relaxed);
+                Box::pin(async move { answer }) as BoxFuture<'_, _>
+            };
+            let sent = outbound.send(&base, &rendered("/"), manner, permit).await;
+            let Err(SendError::NotSent { words, .. }) = sent else { panic!("it was sent") };
+            assert_eq!(words == "it was to stop", answer.is_err(), "{words}");
+            assert_eq!(asked.load(Ordering::Relaxed), times);
         }
     }
 

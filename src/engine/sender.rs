@@ -324,9 +324,16 @@ impl Sender<'_> {
         self.sent = true;
         let (engine, account) = (self.engine, self.account);
         let class = class_of(self.job.priority);
-        let sending = engine.outbound.send(&account.base_url, rendered, ask.manner, || {
-            engine.spend_one(&account.budget, class).map(|spent| spent.unwrap_or(false)).boxed()
-        });
+        let again = async || {
+            if self.stop.is_cancelled() {
+                // What could not be sent so far is not sent any more.
+                return Err("it was to stop");
+            }
+            let spent = engine.spend_one(&account.budget, class).await.unwrap_or(false);
+            if spent { Ok(()) } else { Err("no budget is left for another try") }
+        };
+        let sending =
+            engine.outbound.send(&account.base_url, rendered, ask.manner, || again().boxed());
         // An answer that is there is worth more than having stopped.
         let sent = tokio::select! {
             biased;

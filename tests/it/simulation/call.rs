@@ -104,6 +104,8 @@ impl Carrier for Script {
                 state.wrong(words);
             }
             check_orders(&mut state, &call.reference);
+            let unsent = matches!(&fate, Fate::Failed { error: SendError::NotSent { .. }, .. });
+            state.ledger.asked(&call.reference, unsent);
             fate
         };
         sim.note(|| format!("{:?} {} {}: {}", call.op, call.host, call.reference, fate.words()));

@@ -26,6 +26,8 @@ pub struct Entry {
     pub run_at: Timestamp,
     pub code: Option<String>,
     pub intent: bool,
+    /// The last request of this claim surely did not get out, and the daemon knows.
+    pub unsent: bool,
     pub cancel: bool,
     /// Since when it has been seen running although it is to stop.
     pub unstopped: Option<i64>,
@@ -89,6 +91,15 @@ impl Ledger {
         self.jobs.iter().filter(move |one| one.kind == kind && one.reference == reference)
     }
 
+    /// A request that must not be repeated came to its end, or surely did not get out.
+    pub fn asked(&mut self, reference: &str, unsent: bool) {
+        for one in &mut self.jobs {
+            if one.state == JobState::Running && one.intent && one.reference == reference {
+                one.unsent = unsent;
+            }
+        }
+    }
+
     pub fn add(&mut self, job: &NewJob, what: (String, bool, String), salt: Option<Hash16>) {
         let (kind, renewal, reference) = what;
         self.by_id.insert(job.id, self.jobs.len());
@@ -106,6 +117,7 @@ impl Ledger {
             run_at: job.run_at,
             code: None,
             intent: false,
+            unsent: false,
             cancel: false,
             unstopped: None,
             steps: vec![],
@@ -154,7 +166,7 @@ impl Ledger {
         }
         one.seq = Some(job.seq);
         (one.state, one.generation) = (JobState::Running, job.generation.0);
-        (one.due_since, one.intent) = (None, false);
+        (one.due_since, one.intent, one.unsent) = (None, false, false);
         Ok(())
     }
 
@@ -197,7 +209,7 @@ impl Ledger {
         if with.attempt < one.attempt || with.polls < one.polls {
             return Err(format!("{name} counts backwards"));
         }
-        if one.intent && with.state == JobState::Cancelled {
+        if one.intent && !one.unsent && with.state == JobState::Cancelled {
             return Err(format!("{name} is cancelled though its request may be out"));
         }
         one.state = match with.state {

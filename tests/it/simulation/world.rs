@@ -258,6 +258,7 @@ impl World {
         (self.daemon, self.booting) = (None, None);
         {
             let mut state = self.sim.state();
+            state.ledger.jobs.iter_mut().for_each(|one| one.unsent = false);
             (state.dead, state.dies_in) = (false, None);
         }
         if self.schedule.random_ratio(1, 10) {
