@@ -50,8 +50,8 @@ async fn a_copy_restored_elsewhere_orders_nothing_twice() {
     let shop = Shop::start().await;
     let site = shop.site("");
     let daemon = site.start();
-    let done = enqueue(&site, "shop.blind", "done");
-    site.wait_chain(&done);
+    let first = enqueue(&site, "shop.blind", "first");
+    site.wait_chain(&first);
     site.ok(&["queues", "pause", "shop"]);
     let blind = enqueue(&site, "shop.blind", "blind");
     let order = enqueue(&site, "shop.order", "order");
@@ -96,7 +96,7 @@ async fn a_copy_restored_elsewhere_orders_nothing_twice() {
         let told = (&job["state"], &job["last_error"]["code"]);
         assert_eq!(told, (&json!("dead"), &json!("outcome_unknown")), "{job:#}");
     }
-    assert_eq!(copy.job(&done)["state"], "completed");
+    assert_eq!(copy.job(&first)["state"], "completed");
     assert_eq!(copy.job(&ping)["waiting_for"]["code"], "paused");
     copy.ok(&["queues", "resume", "--all"]);
     assert_eq!(copy.wait_chain(&ping)["state"], "completed");
@@ -107,7 +107,7 @@ async fn a_copy_restored_elsewhere_orders_nothing_twice() {
     // A key that came before is known.
     assert_eq!(enqueue(&copy, "shop.blind", "blind"), blind);
     daemon.stop();
-    for name in ["done", "blind", "order"] {
+    for name in ["first", "blind", "order"] {
         assert_eq!(shop.ordered(name), 1, "{name}");
     }
 }
