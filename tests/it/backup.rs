@@ -57,11 +57,11 @@ async fn a_copy_restored_elsewhere_orders_nothing_twice() {
     let order = enqueue(&site, "shop.order", "order");
     let ping = site.ok(&["enqueue", "shop.ping"]);
     // The backup is made while others write.
-    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let (enough, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let file = site.path("backup");
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
+            while !enough.load(Ordering::Relaxed) {
                 let (status, _) = site.http("POST", "/v1/jobs", &json!({ "kind": "shop.ping" }));
                 assert_eq!(status, 201);
                 written.fetch_add(1, Ordering::Relaxed);
@@ -71,7 +71,7 @@ async fn a_copy_restored_elsewhere_orders_nothing_twice() {
             std::thread::yield_now();
         }
         let made = site.ok(&["backup", text(&file)]);
-        stop.store(true, Ordering::Relaxed);
+        enough.store(true, Ordering::Relaxed);
         assert!(made.ends_with("bytes; checked"), "{made}");
     });
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
