@@ -157,3 +157,11 @@ pub fn new_job_id(now: Timestamp) -> JobId {
     let nanos = u32::try_from(ms % 1_000 * 1_000_000).unwrap_or(0);
     JobId(Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, ms / 1_000, nanos)))
 }
+
+/// When an id says that its job was made.
+#[must_use]
+pub fn made_at(id: JobId) -> Option<Timestamp> {
+    let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
+    let ms = i64::try_from(seconds).ok()?.checked_mul(1_000)?;
+    Some(Timestamp(ms.checked_add(i64::from(nanos / 1_000_000))?))
+}

@@ -25,6 +25,7 @@ use crate::{
         self, Listeners,
         access::{self, Access},
     },
+    backup::migration::{BeforeMigration, backup_before},
     chance::Chance,
     clock::Clock,
     config::{self, Config, DatabaseUrl, Inputs, KeySource, Override},
@@ -40,8 +41,9 @@ use crate::{
         plan::{self, Visibility},
         reaper,
         reload::Source,
+        retention,
         running::Stop,
-        sinks,
+        scheduler, sinks,
     },
     outbound::Outbound,
     policy::backoff::Backoff,
@@ -72,6 +74,8 @@ pub enum StartError {
     #[error("{0}")]
     Open(#[from] OpenError),
     #[error("{0}")]
+    NoBackup(#[from] BeforeMigration),
+    #[error("{0}")]
     Store(#[from] StoreError),
     #[error("{path}: {error}; create the folder, or give this user the right to write there")]
     Path { path: PathBuf, error: std::io::Error },
@@ -99,8 +103,18 @@ impl StartError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Store(_) | Self::Tls(_) | Self::Signals(_) | Self::Broken(_) => 1,
-            Self::Open(error) | Self::Key(UnlockError::Open(error)) if error.is_of_the_data() => 1,
+            Self::Store(_)
+            | Self::NoBackup(BeforeMigration::NoBackup { .. })
+            | Self::Tls(_)
+            | Self::Signals(_)
+            | Self::Broken(_) => 1,
+            Self::Open(error)
+            | Self::Key(UnlockError::Open(error))
+            | Self::NoBackup(BeforeMigration::Open(error))
+                if error.is_of_the_data() =>
+            {
+                1
+            }
             _ => 2,
         }
     }
@@ -200,6 +214,7 @@ async fn open(
     if let Some(warning) = warning {
         tracing::warn!(target: "attendant", "{warning}");
     }
+    backup_before(path, Clock::System.wall()).await?;
     let synchronous = match config.database.synchronous {
         config::Synchronous::Full => Synchronous::Full,
         config::Synchronous::Normal => Synchronous::Normal,
@@ -223,6 +238,8 @@ struct Daemon {
     worker: JoinHandle<Result<(), String>>,
     reaper: JoinHandle<()>,
     sinks: JoinHandle<()>,
+    scheduler: JoinHandle<()>,
+    retention: JoinHandle<()>,
     watch: JoinHandle<()>,
     hangups: JoinHandle<()>,
 }
@@ -267,6 +284,8 @@ impl Daemon {
             worker: tokio::spawn(run_worker(name, claimed, attempts)),
             reaper: tokio::spawn(reaper::run(Arc::clone(&engine))),
             sinks: tokio::spawn(sinks::run(Arc::clone(&engine))),
+            scheduler: tokio::spawn(scheduler::run(Arc::clone(&engine))),
+            retention: tokio::spawn(retention::run(Arc::clone(&engine))),
             watch: watch::start(&engine),
             hangups: watch::reload_on_hangup(&engine).map_err(StartError::Signals)?,
             socket,
@@ -287,6 +306,8 @@ impl Daemon {
             _ = &mut self.worker => "worker",
             _ = &mut self.reaper => "reaper",
             _ = &mut self.sinks => "writer of sinks",
+            _ = &mut self.scheduler => "scheduler",
+            _ = &mut self.retention => "pruner",
             _ = &mut self.api => "API",
         }
     }
@@ -325,6 +346,8 @@ impl Daemon {
         self.worker.abort();
         self.reaper.abort();
         self.sinks.abort();
+        self.scheduler.abort();
+        self.retention.abort();
         self.watch.abort();
         if let Err(error) = engine.keep_time_now().await {
             engine.store_works(Some(error.to_string()));

@@ -27,6 +27,8 @@
 //!   erased is cut out of the key itself, so that no backup brings it back ([`engine::erase`]).
 //! - [`engine`]: claims, runs, settles. apalis runs the worker and is named in one file.
 //! - [`outbound`]: the one place that sends.
+//! - [`backup`]: everything in one file, and back. The one part beside [`daemon`] that opens a
+//!   database itself: a restore, for which no daemon may run.
 //! - [`api`] and [`cli`]: the way in and out; the commands are clients of the API.
 //! - [`daemon`]: puts it together, and takes it apart in order.
 //!
@@ -43,6 +45,7 @@
 #[cfg(test)]
 mod any_json;
 pub mod api;
+pub mod backup;
 pub mod chance;
 pub mod cli;
 pub mod clock;

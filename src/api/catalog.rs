@@ -1,4 +1,4 @@
-//! What can be asked for: kinds, definitions, schedules.
+//! What can be asked for: kinds and definitions.
 
 use std::sync::Arc;
 
@@ -112,9 +112,4 @@ pub async fn definition(
         Problem::new(Kind::NotFound, words)
     })?;
     Ok(json::with_type(StatusCode::OK, TOML, provider.source_toml.clone()))
-}
-
-/// There is no scheduler yet, so there are no schedules.
-pub async fn schedules(_: NoParams) -> Response {
-    json::ok(&json!({ "schedules": [] }))
 }

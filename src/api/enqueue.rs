@@ -77,7 +77,7 @@ async fn submit(
 }
 
 /// What became of a request, as status and JSON.
-async fn render(
+pub(super) async fn render(
     api: &Api,
     caller: &Caller,
     outcome: Result<Submitted, Refusal>,

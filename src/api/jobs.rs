@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     Api,
-    access::Peer,
+    access::{Caller, Peer},
     detail, json,
     path::{Id, Named},
     problem::{Kind, Problem},
@@ -19,6 +19,7 @@ use super::{
     view::{self, JobView, OpenJob},
 };
 use crate::{
+    clock,
     config::Right,
     credentials::vault::{self, Part},
     engine::enqueue::parse_id,
@@ -103,10 +104,10 @@ pub async fn result(
         return Err(match caller.reads(&row) {
             true if secret => problem.because(&why),
             true => problem,
-            false => unknown(id),
+            false => absent(&api, id),
         });
     }
-    let stored = api.engine.store.result(id).await?.ok_or_else(|| unknown(id))?;
+    let stored = api.engine.store.result(id).await?.ok_or_else(|| absent(&api, id))?;
     let StoredResult { state, salt, result, .. } = stored;
     let gone = || Problem::new(Kind::Gone, format!("the result of {id} was erased")).job(id);
     let salt = salt.ok_or_else(gone)?;
@@ -121,8 +122,31 @@ pub async fn result(
     Ok(json::raw(StatusCode::OK, clear.to_vec()))
 }
 
-fn unknown(id: JobId) -> Problem {
-    Problem::new(Kind::NotFound, format!("there is no job {id}")).job(id)
+/// A job that is not there: one that had a key has left a tombstone. That says neither account nor
+/// kind, so it is for those alone whose rights have no limits.
+pub(super) async fn unknown(
+    api: &Api,
+    caller: &Caller,
+    rights: &[Right],
+    id: JobId,
+) -> Result<Problem, Problem> {
+    if rights.iter().any(|right| caller.grants.everywhere(*right))
+        && let Some(ended) = api.engine.store.tombstone(id).await?
+    {
+        let words = format!("job {id} ended as {ended} and is not kept any longer ([retention])");
+        return Ok(Problem::new(Kind::Gone, words).job(id));
+    }
+    Ok(absent(api, id))
+}
+
+/// The same for a job that is there and for one that is not.
+pub(super) fn absent(api: &Api, id: JobId) -> Problem {
+    let made_at = clock::made_at(id).filter(|at| api.engine.may_be_pruned(*at));
+    let words = match made_at {
+        Some(at) => format!("there is no job {id}; one from {at} may not be kept any longer"),
+        None => format!("there is no job {id}"),
+    };
+    Problem::new(Kind::NotFound, words).job(id)
 }
 
 pub async fn artifact(

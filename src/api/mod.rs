@@ -9,6 +9,7 @@
 
 pub mod access;
 mod act;
+mod backup;
 mod body;
 mod catalog;
 mod credentials;
@@ -25,6 +26,7 @@ mod query;
 mod queues;
 mod rights;
 mod routes;
+mod schedules;
 mod serve;
 mod view;
 mod wait;
@@ -84,12 +86,18 @@ impl Api {
     /// A job that the caller may do something with. One that they may not even read is not there
     /// for them; only one that they see is refused.
     async fn job(&self, caller: &Caller, rights: &[Right], id: JobId) -> Result<JobRow, Problem> {
-        let row = self.engine.find(id).await.map_err(|no| self.refusal(no))?;
+        let row = match self.engine.find(id).await {
+            Ok(row) => row,
+            Err(Refusal::UnknownJob(_)) => {
+                return Err(jobs::unknown(self, caller, rights, id).await?);
+            }
+            Err(no) => return Err(self.refusal(no)),
+        };
         if rights.iter().any(|right| caller.grants.on_job(*right, &row)) {
             return Ok(row);
         }
         let right = rights.first().copied().unwrap_or(Right::Operate);
         let problem = caller.refuse(right, &format!(" for job {id}"));
-        if caller.reads(&row) { Err(problem) } else { Err(self.refusal(Refusal::UnknownJob(id))) }
+        Err(if caller.reads(&row) { problem } else { jobs::absent(self, id) })
     }
 }

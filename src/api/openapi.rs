@@ -83,7 +83,10 @@ operations! {
     get "/v1/definitions": "Definitions in force", &[], None, &[(200, "Definitions")];
     get "/v1/definitions/{provider}": "The text of a definition", &[], None,
         &[(200, "text/plain"), (404, "Problem")];
-    get "/v1/schedules": "Schedules", &[], None, &[(200, "Schedules")];
+    get "/v1/schedules": "Schedules with their next and last occurrences", &[], None,
+        &[(200, "Schedules")];
+    post "/v1/schedules/{name}/run": "Run a schedule's job now, apart from its occurrences", &[],
+        None, &[(201, "Job"), (200, "Job"), (404, "Problem"), (507, "Problem")];
     get "/v1/credentials": "Credentials without their values", &[], None, &[(200, "Credentials")];
     get "/v1/credentials/{account}/{name}": "A credential without its value", &[], None,
         &[(200, "Credential"), (404, "Problem")];
@@ -100,6 +103,9 @@ operations! {
         &[(200, "Queue"), (404, "Problem")];
     post "/v1/clock/confirm": "Say that the wall clock is right after a jump", &[], None,
         &[(200, "Any")];
+    post "/v1/backup": "Everything in one file; with its key it takes the right `credentials`", &[],
+        Some("Backup"), &[(200, "application/x-tar"), (403, "Problem"), (409, "Problem"),
+        (507, "Problem")];
     post "/v1/rekey": "Seal everything with a new key; answered when that is done", &[], None,
         &[(200, "Rekeyed"), (409, "Problem"), (503, "Problem")];
     post "/v1/reload": "Read configuration, definitions and file secrets anew; answered when they are in force",

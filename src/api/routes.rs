@@ -9,11 +9,11 @@ use axum::{
 };
 
 use super::{
-    Api, act, catalog, credentials, enqueue, health, jobs, metrics, openapi,
+    Api, act, backup, catalog, credentials, enqueue, health, jobs, metrics, openapi,
     problem::{Kind, Problem},
     queues,
     rights::Guarded,
-    wait,
+    schedules, wait,
 };
 
 /// All routes.
@@ -50,7 +50,9 @@ fn other_routes() -> Router<Arc<Api>> {
         .route("/v1/kinds", get(catalog::kinds))
         .route("/v1/definitions", get(catalog::definitions))
         .route("/v1/definitions/{provider}", get(catalog::definition))
-        .route("/v1/schedules", get(catalog::schedules))
+        .route("/v1/schedules", get(schedules::list))
+        .route("/v1/schedules/{name}/run", post(schedules::run))
+        .route("/v1/backup", post(backup::backup))
         .route("/v1/credentials", get(credentials::list))
         .route("/v1/credentials/{account}/{name}", get(credentials::get))
         .route("/v1/credentials/{account}/{name}/value", get(credentials::value))

@@ -84,6 +84,12 @@ impl Client {
         self.send(self.http.get(url(path))).await
     }
 
+    /// The same for a request with a body, which takes the daemon as long as it takes.
+    pub async fn post_and_open(&self, path: &str, body: &Value) -> Result<Response, Failure> {
+        let http = builder(&self.socket)?.build().map_err(no_client)?;
+        self.send(http.post(url(path)).json(body)).await
+    }
+
     /// The next part of a body; `None` at its end.
     pub async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, Failure> {
         response.chunk().await.map_err(|error| self.broken(&error))

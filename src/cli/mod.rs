@@ -4,6 +4,7 @@
 //! look. [`main`] is handed all that a process has (arguments, environment, streams), so that
 //! tests run whole commands in process. Failures become exit codes in one place, `exit`.
 
+mod backup;
 mod batch;
 mod check;
 mod client;
@@ -22,6 +23,7 @@ mod rekey;
 mod reload;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod schedules;
 mod service;
 mod session;
 mod status;
@@ -81,6 +83,7 @@ fn dispatch(cli: Cli, env: &Env, console: &mut Console<'_>) -> Ended {
         #[cfg(feature = "sandbox")]
         Command::Sandbox(sandbox) => sandbox.run(console),
         Command::Check => check::run(global.config.as_deref(), env, console),
+        Command::Restore(restore) => restore.run(&global, env, console),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),
         Command::Client(ClientCommand::Definitions(definitions)) if definitions.is_schema() => {
@@ -111,6 +114,8 @@ async fn client(command: ClientCommand, session: &mut Session<'_, '_>) -> Ended 
         ClientCommand::Credentials(credentials) => credentials.run(session).await,
         ClientCommand::Token(token) => token.run(session).await,
         ClientCommand::Queues(queues) => queues.run(session).await,
+        ClientCommand::Schedules(schedules) => schedules.run(session).await,
+        ClientCommand::Backup(backup) => backup.run(session).await,
         ClientCommand::Rekey(rekey) => rekey.run(session).await,
         ClientCommand::Reload(reload) => reload.run(session).await,
         ClientCommand::Kinds(kinds) => kinds.run(session).await,

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "sandbox")]
 use super::sandbox::Sandbox;
 use super::{
+    backup::{Backup, Restore},
     completions::Completions,
     credentials::{Credentials, Token},
     definitions::{Definitions, Kinds},
@@ -16,6 +17,7 @@ use super::{
     queues::Queues,
     rekey::Rekey,
     reload::Reload,
+    schedules::Schedules,
 };
 
 const AFTER: &str = "\
@@ -43,7 +45,8 @@ The daemon's socket [default: $ATTENDANT_SOCKET, else the configuration's, else 
 /// Keeps credentials fresh and follows work at other companies' APIs until it is complete.
 ///
 /// One daemon (`attendant run`) with a persistent job queue; all other commands ask it over its
-/// Unix socket, but for `demo`, `sandbox`, `check`, `completions` and `man`, which need no daemon.
+/// Unix socket, but for `demo`, `sandbox`, `check`, `restore`, `completions` and `man`, which need no
+/// daemon.
 #[derive(Debug, Parser)]
 #[command(name = "attendant", version, after_help = AFTER, max_term_width = 100)]
 pub(super) struct Cli {
@@ -102,6 +105,7 @@ Examples:
     Check,
     #[command(flatten)]
     Client(ClientCommand),
+    Restore(Restore),
     Completions(Completions),
     Man(Man),
 }
@@ -115,6 +119,8 @@ pub(super) enum ClientCommand {
     Credentials(Credentials),
     Token(Token),
     Queues(Queues),
+    Schedules(Schedules),
+    Backup(Backup),
     Rekey(Rekey),
     Reload(Reload),
     Kinds(Kinds),

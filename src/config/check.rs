@@ -103,6 +103,7 @@ pub(super) fn build(
     check: &mut Check,
 ) -> Option<Config> {
     engine(&raw.engine, check);
+    retention(&raw.retention, check);
     budgets(&raw.budgets, check);
     let accounts = account::build(raw.accounts, &raw.budgets, check);
     schedules(&raw.schedules, &accounts, check);
@@ -148,6 +149,16 @@ fn engine(engine: &Engine, check: &mut Check) {
     }
     if engine.shutdown_timeout.is_zero() || engine.shutdown_timeout > HOUR {
         check.wrong("engine.shutdown_timeout", "must be more than 0 and at most 1h");
+    }
+}
+
+/// Whoever asked for a job must have time to fetch its result.
+fn retention(retention: &Retention, check: &mut Check) {
+    let Retention { completed, dead } = retention;
+    for (key, kept) in [("retention.completed", completed), ("retention.dead", dead)] {
+        if *kept < Duration::from_hours(1) {
+            check.wrong(key, "must be at least 1h: results are fetched after the end");
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+use secrecy::zeroize::Zeroizing;
+
 use super::seal::{
     ChainKey, EqualityKey, Erasure, KeyError, KeyId, OpenError, SealingKey, finish_next, next_path,
     remove_remains, sealed_with,
@@ -124,6 +126,11 @@ impl Keyring {
     pub(super) fn chain(&self, salt: &[u8; 16]) -> ChainKey {
         let keys = self.keys();
         keys.current.chain_key(salt).and_older(salt, &keys.older)
+    }
+
+    /// What the file of the key in use holds.
+    pub(super) fn text(&self) -> Zeroizing<String> {
+        self.keys().current.text()
     }
 
     pub(super) fn id(&self) -> KeyId {

@@ -170,6 +170,12 @@ impl Vault {
         self.sealing.cut(Erasure { salt, job })
     }
 
+    /// What the file of the key in use holds, for a backup.
+    #[must_use]
+    pub fn key_text(&self) -> Zeroizing<String> {
+        self.sealing.text()
+    }
+
     /// The key that is in use.
     #[must_use]
     pub fn key_id(&self) -> KeyId {

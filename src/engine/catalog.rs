@@ -11,9 +11,9 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::plan::Plan;
+use super::{plan::Plan, schedules::Schedule};
 use crate::{
-    config::Sink,
+    config::{Retention, Sink},
     credentials::{changes::Owner, vault::Vault},
     definition::{Kind, Provider, Registry, Vars},
     diagnostic::Diagnostic,
@@ -101,6 +101,8 @@ pub struct Catalog {
     kinds: HashMap<KindId, KindRef>,
     kind_ids: HashMap<String, KindId>,
     local: QueueId,
+    pub schedules: Vec<Schedule>,
+    pub retention: Retention,
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -114,6 +116,8 @@ impl Catalog {
             kinds: HashMap::new(),
             kind_ids: HashMap::new(),
             local: store.queue_id(LOCAL).await?,
+            schedules: plan.schedules,
+            retention: plan.retention,
             warnings: plan.warnings,
         };
         let names = plan.drafts.iter().map(|draft| draft.name.clone()).collect();

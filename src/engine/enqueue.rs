@@ -263,7 +263,7 @@ fn checked_key(key: Option<String>, unkeyed: bool, kind: &Kind) -> Result<Option
     }
 }
 
-fn checked_tags(tags: Vec<String>) -> Result<Vec<String>, String> {
+pub(super) fn checked_tags(tags: Vec<String>) -> Result<Vec<String>, String> {
     let bad = |tag: &String| {
         tag.is_empty() || tag.len() > LONGEST_NAME || tag.chars().any(char::is_control)
     };

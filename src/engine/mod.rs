@@ -10,6 +10,7 @@ pub mod actions;
 mod answer;
 pub mod attempt;
 pub mod backend;
+mod backup;
 pub mod budgets;
 pub mod cadence;
 pub mod catalog;
@@ -32,7 +33,10 @@ mod redact;
 pub mod rekey;
 pub mod reload;
 mod resolve;
+pub mod retention;
 pub mod running;
+pub mod scheduler;
+pub mod schedules;
 pub mod sender;
 mod settling;
 pub mod shapes;
@@ -58,8 +62,8 @@ use std::{
 pub use self::withdraw::Told;
 use self::{
     budgets::Budgets, cadence::Cadence, catalog::Catalog, gates::Gates, lifeline::Lifeline,
-    outages::Outages, reload::Source, running::Running, sinks::Sinks, time::Time, turns::Turns,
-    waiters::Waiters, wake::Wake,
+    outages::Outages, reload::Source, running::Running, scheduler::Scheduler, sinks::Sinks,
+    time::Time, turns::Turns, waiters::Waiters, wake::Wake,
 };
 use crate::{
     chance::Chance,
@@ -136,6 +140,7 @@ pub struct Engine {
     pub(in crate::engine) lifeline: Lifeline,
     pub wake: Wake,
     pub waiters: Waiters,
+    pub schedules: Scheduler,
     /// The daemon as `created_by`.
     pub actor: ActorId,
     catalog: RwLock<Arc<Catalog>>,
@@ -146,6 +151,8 @@ pub struct Engine {
     depths: Mutex<Counted>,
     /// Held while ended jobs are revived (shared) or erased (alone): an erased one never is.
     reviving: tokio::sync::RwLock<()>,
+    /// Held while a backup is made: one at a time.
+    backing_up: tokio::sync::Mutex<()>,
     rekeying: AtomicBool,
     draining: AtomicBool,
 }
@@ -187,11 +194,13 @@ impl Engine {
             lifeline: Lifeline::default(),
             wake: Wake::default(),
             waiters: Waiters::default(),
+            schedules: Scheduler::default(),
             catalog: RwLock::new(Arc::new(catalog)),
             source: OnceLock::new(),
             turns: Turns::default(),
             depths: Mutex::default(),
             reviving: tokio::sync::RwLock::default(),
+            backing_up: tokio::sync::Mutex::default(),
             rekeying: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             store,

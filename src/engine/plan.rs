@@ -6,7 +6,10 @@ use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
-use super::catalog::Account;
+use super::{
+    catalog::Account,
+    schedules::{self, Schedule},
+};
 use crate::{
     config::{self, Config, Env},
     credentials::{sink, vault::Vault},
@@ -41,6 +44,8 @@ pub struct Draft {
 pub struct Plan {
     pub registry: Registry,
     pub drafts: Vec<Draft>,
+    pub schedules: Vec<Schedule>,
+    pub retention: config::Retention,
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -68,8 +73,10 @@ pub fn plan(
             drafts.push(draft);
         }
     }
+    let schedules = schedules::read(config, &registry, &mut problems);
     if problems.is_empty() {
-        Ok(Plan { registry, drafts, warnings })
+        let retention = config.retention.clone();
+        Ok(Plan { registry, drafts, schedules, retention, warnings })
     } else {
         Err(Diagnostics(problems))
     }

@@ -233,6 +233,7 @@ impl Engine {
         let catalog = Arc::new(catalog);
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&catalog);
         self.sinks.configure(&catalog, sinks);
+        self.schedules.changed();
         self.settle_in().await?;
         self.wake_returned_kinds(&before).await?;
         // Whatever waited for an account, a limit or a definition is looked at again.

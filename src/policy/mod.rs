@@ -5,7 +5,7 @@
 //! to the job; [`gate`] and [`budget`] say whether the next one may go, [`backoff`], [`cadence`]
 //! and [`renewal`] when. [`rotation`] says how one credential follows another, [`sink`] when a value
 //! goes into another program's file, [`expiring`] when people are told that a
-//! secret ends.
+//! secret ends. [`schedule`] says when jobs of schedules come, [`retention`] when ended ones go.
 
 pub mod backoff;
 pub mod breaker;
@@ -21,8 +21,10 @@ pub mod limit;
 pub mod lockout;
 pub mod outage;
 pub mod renewal;
+pub mod retention;
 pub mod retry_after;
 pub mod rotation;
+pub mod schedule;
 pub mod settle;
 pub mod sink;
 

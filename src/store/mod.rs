@@ -10,12 +10,16 @@
 
 pub mod batch;
 pub mod health;
+mod lasting;
 mod model;
 mod sealed;
 pub mod sqlite;
 
+pub use lasting::*;
 pub use model::*;
 pub use sealed::*;
+
+use std::fs::File;
 
 use async_trait::async_trait;
 
@@ -185,6 +189,54 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     fn health(&self) -> &health::Health;
     /// Writes and removes as much as many small changes need; whether that worked.
     async fn probe(&self) -> StoreResult<()>;
+
+    async fn schedules(&self) -> StoreResult<Vec<ScheduleRow>>;
+    /// Keeps where a schedule stands, whatever it was.
+    async fn save_schedule(
+        &self,
+        name: &str,
+        spec: &str,
+        next_at: Option<Timestamp>,
+    ) -> StoreResult<()>;
+    /// Goes on to `next_at` without running anything, if `next_at` still is what it `was`.
+    async fn move_schedule(
+        &self,
+        name: &str,
+        was: Timestamp,
+        next_at: Option<Timestamp>,
+    ) -> StoreResult<bool>;
+    /// A schedule that is not configured any more, with its occurrences.
+    async fn forget_schedule(&self, name: &str) -> StoreResult<()>;
+    /// Stores the job of an occurrence and moves the schedule on, in one transaction. `false` where
+    /// the occurrence was run before, or the schedule has moved meanwhile: then no job was stored.
+    async fn fire(&self, fire: Fire) -> StoreResult<bool>;
+
+    /// Chains whose first job is in this state since before `before`, from `after` on, in the order
+    /// in which they ended.
+    async fn ended_chains(
+        &self,
+        state: JobState,
+        before: Timestamp,
+        after: Option<(Timestamp, JobSeq)>,
+        limit: u32,
+    ) -> StoreResult<Vec<EndedChain>>;
+    /// Removes whole chains, with everything that is with them, of those that have ended before
+    /// their cutoff. Tombstones stay. How many jobs went.
+    async fn prune(&self, roots: Vec<JobSeq>, cutoffs: Cutoffs) -> StoreResult<u64>;
+    /// How a job ended that was pruned and had a key.
+    async fn tombstone(&self, id: JobId) -> StoreResult<Option<JobState>>;
+    /// How long the histories of jobs are, job by job after `after`.
+    async fn history_lengths(
+        &self,
+        of: History,
+        after: JobSeq,
+        limit: u32,
+    ) -> StoreResult<Vec<(JobSeq, i64)>>;
+    /// Leaves the newest `keep` of a job's history.
+    async fn trim_histories(&self, of: History, jobs: Vec<JobSeq>, keep: u32) -> StoreResult<()>;
+
+    /// A consistent copy of everything, made while others go on, and the last migration that it has.
+    async fn copy(&self) -> StoreResult<(File, i64)>;
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>>;
     async fn set_meta(&self, name: &str, value: Vec<u8>) -> StoreResult<()>;

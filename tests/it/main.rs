@@ -1,6 +1,7 @@
 //! The integration tests, one binary.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests too
 
+mod backup;
 mod bad_input;
 mod canary;
 mod chaos;
@@ -22,6 +23,7 @@ mod providers;
 mod reload;
 mod rotation;
 mod scantrust;
+mod schedules;
 mod sealing;
 mod simulation;
 mod sinks;

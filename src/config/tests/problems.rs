@@ -213,6 +213,16 @@ fn budgets_and_schedules() {
 }
 
 #[test]
+fn results_are_kept_long_enough_to_be_fetched() {
+    assert_problems(&[(
+        "[retention]\ncompleted = \"59m\"\ndead = \"1h\"\n",
+        &[
+            "attendant.toml:2: retention.completed: must be at least 1h: results are fetched after the end",
+        ],
+    )]);
+}
+
+#[test]
 fn a_file_that_is_named_must_be_there() {
     let setup = Setup::new("");
     let missing = setup.path("missing.toml");

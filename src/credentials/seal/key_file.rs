@@ -135,7 +135,7 @@ impl SealingKey {
     }
 
     /// What its file holds.
-    fn text(&self) -> Zeroizing<String> {
+    pub(in crate::credentials) fn text(&self) -> Zeroizing<String> {
         if let Some(root) = &self.root {
             let mut line = Zeroizing::new(String::with_capacity(45));
             STANDARD.encode_string(root.as_slice(), &mut line);

@@ -18,5 +18,5 @@ FROM (SELECT v->>5 AS queue, substr(b, v->>17, 16) AS hash, substr(b, v->>2, 16)
              substr(b, v->>0, 16) AS id
       FROM (SELECT e.value AS v, p.b AS b FROM (SELECT ? AS j, ? AS b) AS p, jsonb_each(p.j) AS e)
       WHERE v->>17 IS NOT NULL AND v->>2 IS NOT NULL) AS s
-WHERE keys.queue = s.queue AND keys.hash = s.hash AND keys.job = s.id
+WHERE keys.queue = s.queue AND keys.hash = s.hash AND +keys.job = s.id
   AND NOT EXISTS (SELECT 1 FROM jobs AS own WHERE own.id = s.id);

@@ -1,18 +1,23 @@
 //! The store on one SQLite file: WAL, `synchronous = FULL`, one writer, a few readers.
 
 mod cadence;
+mod copy;
 mod encode;
 mod error;
 mod flush;
+mod lasting;
 mod list;
 mod open;
 mod read;
+mod restored;
 mod sealed;
 mod secrets;
 mod sql;
 
 use std::{
     collections::HashMap,
+    fs::File,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -22,7 +27,11 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-pub use self::open::{DatabaseLock, OpenError, Synchronous, open, peek_meta};
+pub use self::{
+    copy::{copy_of, forget_copy},
+    open::{DatabaseLock, OpenError, Synchronous, known_schema, open, peek_meta, schema_of},
+    restored::{Copied, Restored, look_through_all, make_copy_harmless},
+};
 use self::{
     encode::{leases as encode_leases, state_code},
     error::from_sqlx,
@@ -30,11 +39,12 @@ use self::{
 };
 use super::{
     ActorId, ArtifactRow, AttemptRow, BucketRow, CadenceRow, CancelOutcome, ChainRow, Claim,
-    Claimed, ClockStep, CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16,
-    JobFilter, JobRow, JobSeq, KindGateRow, KindId, LoginRow, NewJob, ObservationRow, PriceRow,
-    QueueDepth, QueueId, QueueRow, Requeue, Resealed, RunningJob, SealedAt, SealedColumn,
-    SealedValue, SecretChangeRow, Settlement, SinkRow, Store, StoreError, StoreInfo, StoreResult,
-    StoredArtifact, StoredResult, batch::Writer, health::Health,
+    Claimed, ClockStep, CredentialRow, Cutoffs, EndedChain, Enqueued, Erased, ErasureRow, Fire,
+    GateTimeRow, Hash16, History, JobFilter, JobRow, JobSeq, KindGateRow, KindId, LoginRow, NewJob,
+    ObservationRow, PriceRow, QueueDepth, QueueId, QueueRow, Requeue, Resealed, RunningJob,
+    ScheduleRow, SealedAt, SealedColumn, SealedValue, SecretChangeRow, Settlement, SinkRow, Store,
+    StoreError, StoreInfo, StoreResult, StoredArtifact, StoredResult, batch::Writer,
+    health::Health,
 };
 use crate::types::{Generation, JobId, JobState, Timestamp};
 
@@ -118,7 +128,7 @@ impl SqliteStore {
 const LEAST_ROOM: u64 = 1 << 20;
 
 /// The bytes that are left where a file is, as far as that is told.
-fn room(path: &std::path::Path) -> Option<u64> {
+fn room(path: &Path) -> Option<u64> {
     let disk = nix::sys::statvfs::statvfs(path).ok()?;
     Some(disk.blocks_available().saturating_mul(disk.fragment_size()))
 }
@@ -662,6 +672,90 @@ impl Store for SqliteStore {
         }
         self.health.probed();
         Ok(())
+    }
+
+    async fn schedules(&self) -> StoreResult<Vec<ScheduleRow>> {
+        let rows = self.read(sql::SCHEDULES.to_owned(), args![]).await?;
+        rows.iter().map(lasting::schedule).collect()
+    }
+
+    async fn save_schedule(
+        &self,
+        name: &str,
+        spec: &str,
+        next_at: Option<Timestamp>,
+    ) -> StoreResult<()> {
+        let args = lasting::saving(name, spec, next_at);
+        self.write(sql::SAVE_SCHEDULE, args).await.map(drop)
+    }
+
+    async fn move_schedule(
+        &self,
+        name: &str,
+        was: Timestamp,
+        next_at: Option<Timestamp>,
+    ) -> StoreResult<bool> {
+        let args = lasting::moving(name, was, next_at);
+        Ok(!self.write(sql::MOVE_SCHEDULE, args).await?.is_empty())
+    }
+
+    async fn forget_schedule(&self, name: &str) -> StoreResult<()> {
+        let args = vec![Arg::Text(Some(name.to_owned())); 2];
+        self.write(sql::FORGET_SCHEDULE, args).await.map(drop)
+    }
+
+    async fn fire(&self, fire: Fire) -> StoreResult<bool> {
+        Ok(!self.write(sql::FIRE, lasting::firing(fire)).await?.is_empty())
+    }
+
+    async fn ended_chains(
+        &self,
+        state: JobState,
+        before: Timestamp,
+        after: Option<(Timestamp, JobSeq)>,
+        limit: u32,
+    ) -> StoreResult<Vec<EndedChain>> {
+        let (at, seq) = after.unwrap_or((Timestamp(i64::MIN), i64::MIN));
+        let args = args![state_code(state), before.0, at.0, seq, i64::from(limit)];
+        let rows = self.read(sql::ENDED_CHAINS.to_owned(), args).await?;
+        Ok(rows.iter().map(lasting::ended).collect())
+    }
+
+    async fn prune(&self, roots: Vec<JobSeq>, cutoffs: Cutoffs) -> StoreResult<u64> {
+        let roots = serde_json::Value::from(roots).to_string();
+        let args = vec![
+            Arg::Text(Some(roots)),
+            Arg::Int(Some(cutoffs.dead.0)),
+            Arg::Int(Some(cutoffs.completed.0)),
+        ];
+        Ok(self.write(sql::PRUNE, args).await?.len() as u64)
+    }
+
+    async fn tombstone(&self, id: JobId) -> StoreResult<Option<JobState>> {
+        let args = args![id.0.as_bytes().to_vec()];
+        let rows = self.read(sql::TOMBSTONE.to_owned(), args).await?;
+        rows.first().map(|row| read::state(row.get(0))).transpose()
+    }
+
+    async fn history_lengths(
+        &self,
+        of: History,
+        after: JobSeq,
+        limit: u32,
+    ) -> StoreResult<Vec<(JobSeq, i64)>> {
+        let args = args![after, i64::from(limit)];
+        let rows = self.read(lasting::lengths(of).to_owned(), args).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    async fn trim_histories(&self, of: History, jobs: Vec<JobSeq>, keep: u32) -> StoreResult<()> {
+        let jobs = serde_json::Value::from(jobs).to_string();
+        let args = vec![Arg::Text(Some(jobs)), Arg::Int(Some(i64::from(keep)))];
+        self.write(lasting::trimming(of), args).await.map(drop)
+    }
+
+    async fn copy(&self) -> StoreResult<(File, i64)> {
+        Ok((copy_of(self.lock.database()).await?, known_schema()))
     }
 
     async fn meta(&self, name: &str) -> StoreResult<Option<Vec<u8>>> {

@@ -24,10 +24,10 @@ use super::{
 };
 use crate::store::{StoreError, batch::Writer, health::Health};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a statement waits for another program's lock before it says so.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// When a commit counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -210,7 +210,7 @@ async fn look_through(path: &Path, connection: &mut SqliteConnection) -> Result<
     if found == ["ok"] { Ok(()) } else { Err(damaged(found.join("; "))) }
 }
 
-fn wrapped(path: &Path, error: &sqlx::Error) -> OpenError {
+pub(super) fn wrapped(path: &Path, error: &sqlx::Error) -> OpenError {
     let path = path.to_owned();
     match error::from_sqlx(error) {
         StoreError::Corrupt(found) if found.contains("not a database") && !was_ours(&path) => {
@@ -252,6 +252,44 @@ pub async fn peek_meta(path: &Path, name: &str) -> Result<Option<Vec<u8>>, OpenE
     Ok(row.map(|row| row.get(0)))
 }
 
+/// The last migration that this program knows.
+#[must_use]
+pub fn known_schema() -> i64 {
+    MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0)
+}
+
+/// The last migration that a database has; `None` where there is no database yet.
+pub async fn schema_of(path: &Path) -> Result<Option<i64>, OpenError> {
+    let wrap = |error: sqlx::Error| wrapped(path, &error);
+    if !path.metadata().is_ok_and(|file| file.len() > 0) {
+        return Ok(None);
+    }
+    let as_it_is = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut connection = as_it_is.connect().await.map_err(wrap)?;
+    let has = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    let has = sqlx::query(has).fetch_one(&mut connection).await.map_err(wrap)?;
+    if has.get::<i64, _>(0) == 0 {
+        return Ok(None);
+    }
+    let last = "SELECT max(version) FROM _sqlx_migrations";
+    let last = sqlx::query(last).fetch_one(&mut connection).await.map_err(wrap)?;
+    Ok(last.get(0))
+}
+
+/// Brings the schema up to date.
+pub(super) async fn migrate(
+    path: &Path,
+    migrations: &Migrator,
+    sqlite: &mut SqliteConnection,
+) -> Result<(), OpenError> {
+    migrations.run(sqlite).await.map_err(|error| match error {
+        MigrateError::VersionMissing(found) => {
+            OpenError::Newer { path: path.to_owned(), found, known: known_schema() }
+        }
+        error => OpenError::Migrate { path: path.to_owned(), error },
+    })
+}
+
 /// Opens the database that `lock` stands for, makes or migrates it, and starts the writer.
 pub async fn open(lock: DatabaseLock, synchronous: Synchronous) -> Result<SqliteStore, OpenError> {
     let path = lock.database().to_owned();
@@ -260,14 +298,7 @@ pub async fn open(lock: DatabaseLock, synchronous: Synchronous) -> Result<Sqlite
     let options = options(&path, synchronous).create_if_missing(true);
     let mut sqlite = options.connect().await.map_err(wrap)?;
     restrict(&path)?;
-    MIGRATIONS.run(&mut sqlite).await.map_err(|error| match error {
-        MigrateError::VersionMissing(found) => OpenError::Newer {
-            path: path.clone(),
-            found,
-            known: MIGRATIONS.iter().map(|one| one.version).max().unwrap_or(0),
-        },
-        error => OpenError::Migrate { path: path.clone(), error },
-    })?;
+    migrate(&path, &MIGRATIONS, &mut sqlite).await?;
     lock.mark().map_err(|error| OpenError::Path { path: path.clone(), error })?;
     let readers = SqlitePoolOptions::new()
         .max_connections(4)

@@ -233,6 +233,44 @@ pub(super) const STEP_ALL: &str = concat!(
     step_times!()
 );
 
+pub(super) const FIRE: &str = include_str!("../sql/fire.sql");
+pub(super) const ENDED_CHAINS: &str = include_str!("../sql/prune_candidates.sql");
+pub(super) const PRUNE: &str = include_str!("../sql/prune.sql");
+
+pub(super) const SCHEDULES: &str = "
+    SELECT s.name, s.spec, s.next_at, o.at, o.fired_at, o.job
+    FROM schedules AS s LEFT JOIN occurrences AS o ON o.schedule = s.name
+    AND o.at = (SELECT max(last.at) FROM occurrences AS last WHERE last.schedule = s.name)";
+
+pub(super) const SAVE_SCHEDULE: &str = "
+    INSERT OR REPLACE INTO schedules (name, spec, next_at) VALUES (?, ?, ?);";
+
+pub(super) const MOVE_SCHEDULE: &str = "
+    UPDATE schedules SET next_at = ? WHERE name = ? AND next_at = ? RETURNING name;";
+
+pub(super) const FORGET_SCHEDULE: &str = "
+    DELETE FROM schedules WHERE name = ?;
+    DELETE FROM occurrences WHERE schedule = ?;";
+
+pub(super) const TOMBSTONE: &str = "
+    SELECT ended FROM keys WHERE job = ? AND ended IS NOT NULL LIMIT 1";
+
+pub(super) const ATTEMPT_COUNTS: &str = "
+    SELECT job, count(*) FROM attempts WHERE job > ? GROUP BY job ORDER BY job LIMIT ? + 0";
+
+pub(super) const OBSERVATION_COUNTS: &str = "
+    SELECT job, count(*) FROM observations WHERE job > ? GROUP BY job ORDER BY job LIMIT ? + 0";
+
+pub(super) const TRIM_ATTEMPTS: &str = "
+    DELETE FROM attempts WHERE job IN (SELECT value FROM json_each(?)) AND generation <= (
+    SELECT a.generation FROM attempts AS a WHERE a.job = attempts.job
+    ORDER BY a.generation DESC LIMIT 1 OFFSET ?);";
+
+pub(super) const TRIM_OBSERVATIONS: &str = "
+    DELETE FROM observations WHERE job IN (SELECT value FROM json_each(?)) AND n <= (
+    SELECT o.n FROM observations AS o WHERE o.job = observations.job
+    ORDER BY o.n DESC LIMIT 1 OFFSET ?);";
+
 pub(super) const META: &str = "
     SELECT value FROM meta WHERE name = ?";
 

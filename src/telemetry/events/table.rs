@@ -117,6 +117,14 @@ events! {
                go on. Where it comes again, report the part that the message names, with what the \
                disk and the database were doing then.",
     }
+    DaemonBackedUp = "daemon.backed_up", Notice {
+        id: "bdead2b1621740c4b6f3b70ac40de6ba",
+        says: "a backup was made",
+        fields: "actor",
+        when: "A copy of everything was made: `actor` asked for it, or, without one, before a new \
+               version changes the schema of the database.",
+        todo: "Nothing. The message says where the latter is; the three newest are kept.",
+    }
     DaemonDraining = "daemon.draining", Notice {
         id: "477d350363fa4c27ab033bdd2e89cb3d",
         says: "stopping",
@@ -242,6 +250,14 @@ events! {
         fields: "job_id kind account attempt actor next_run_at",
         when: "The personal data of a job's chain was made unreadable.",
         todo: "Replace copies of the sealing key, so that it holds in backups too.",
+    }
+    JobPruned = "job.pruned", Info {
+        id: "e230d14de61243c4b5e6a0ebe22f2b62",
+        says: "pruned",
+        fields: "",
+        when: "Chains that ended longer ago than `[retention]` keeps them were forgotten. One line \
+               for each pass that found some.",
+        todo: "Nothing.",
     }
     CredentialObtained = "credential.obtained", Info {
         id: "fe89c69f326746abb4402ff03376d43d",

@@ -56,6 +56,9 @@ async fn it_is_told_new_jobs_are_refused_and_it_ends_by_itself() {
     let said = String::from_utf8(status.stdout).unwrap();
     assert!(said.contains("no room on the disk"), "{said}");
     assert!(world.site.fails(1, &["enqueue", "certn.users"]).contains("no room"));
+    let file = world.site.path("backup");
+    assert!(world.site.fails(1, &["backup", file.to_str().unwrap()]).contains("no room"));
+    assert!(!file.exists());
     // What is in memory is handed out all the same.
     let value = world.site.ok(&["token", "certn"]);
     assert!(!value.is_empty());

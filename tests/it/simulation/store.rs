@@ -1,7 +1,7 @@
 //! The real store, one call after the other, with a place before and after each where others may
 //! go on, or the process may die. What it answers is written into the ledger and held against it.
 
-use std::sync::Arc;
+use std::{fs::File, sync::Arc};
 
 use async_trait::async_trait;
 use attendant::{
@@ -9,11 +9,11 @@ use attendant::{
     engine::catalog::{Catalog, KindRef},
     store::{
         ActorId, ArtifactRow, AttemptRow, BucketRow, CadenceRow, CancelOutcome, ChainRow, Claim,
-        Claimed, ClockStep, CredentialRow, Enqueued, Erased, ErasureRow, GateTimeRow, Hash16,
-        JobFilter, JobRow, JobSeq, KindGateRow, KindId, LoginRow, NewJob, ObservationRow, PriceRow,
-        QueueDepth, QueueId, QueueRow, Requeue, Resealed, RunningJob, SealedAt, SealedColumn,
-        SealedValue, SecretChangeRow, Settlement, SinkRow, Store, StoreInfo, StoreResult,
-        StoredArtifact, StoredResult, health::Health,
+        Claimed, ClockStep, CredentialRow, Cutoffs, EndedChain, Enqueued, Erased, ErasureRow, Fire,
+        GateTimeRow, Hash16, History, JobFilter, JobRow, JobSeq, KindGateRow, KindId, LoginRow,
+        NewJob, ObservationRow, PriceRow, QueueDepth, QueueId, QueueRow, Requeue, Resealed,
+        RunningJob, ScheduleRow, SealedAt, SealedColumn, SealedValue, SecretChangeRow, Settlement,
+        SinkRow, Store, StoreInfo, StoreResult, StoredArtifact, StoredResult, health::Health,
     },
     types::{Generation, JobId, JobState, Timestamp},
 };
@@ -208,6 +208,73 @@ impl Store for SimStore {
 
     async fn close(&self) {
         self.sim.wait(self.inner.close());
+    }
+
+    async fn schedules(&self) -> StoreResult<Vec<ScheduleRow>> {
+        self.through("schedules", self.inner.schedules(), untold).await
+    }
+
+    async fn save_schedule(
+        &self,
+        name: &str,
+        spec: &str,
+        next_at: Option<Timestamp>,
+    ) -> StoreResult<()> {
+        self.through("save_schedule", self.inner.save_schedule(name, spec, next_at), untold).await
+    }
+
+    async fn move_schedule(
+        &self,
+        name: &str,
+        was: Timestamp,
+        next_at: Option<Timestamp>,
+    ) -> StoreResult<bool> {
+        self.through("move_schedule", self.inner.move_schedule(name, was, next_at), untold).await
+    }
+
+    async fn forget_schedule(&self, name: &str) -> StoreResult<()> {
+        self.through("forget_schedule", self.inner.forget_schedule(name), untold).await
+    }
+
+    async fn fire(&self, fire: Fire) -> StoreResult<bool> {
+        self.through("fire", self.inner.fire(fire), untold).await
+    }
+
+    async fn ended_chains(
+        &self,
+        state: JobState,
+        before: Timestamp,
+        after: Option<(Timestamp, JobSeq)>,
+        limit: u32,
+    ) -> StoreResult<Vec<EndedChain>> {
+        let work = self.inner.ended_chains(state, before, after, limit);
+        self.through("ended_chains", work, untold).await
+    }
+
+    async fn prune(&self, roots: Vec<JobSeq>, cutoffs: Cutoffs) -> StoreResult<u64> {
+        self.through("prune", self.inner.prune(roots, cutoffs), untold).await
+    }
+
+    async fn tombstone(&self, id: JobId) -> StoreResult<Option<JobState>> {
+        self.through("tombstone", self.inner.tombstone(id), untold).await
+    }
+
+    async fn history_lengths(
+        &self,
+        of: History,
+        after: JobSeq,
+        limit: u32,
+    ) -> StoreResult<Vec<(JobSeq, i64)>> {
+        let work = self.inner.history_lengths(of, after, limit);
+        self.through("history_lengths", work, untold).await
+    }
+
+    async fn trim_histories(&self, of: History, jobs: Vec<JobSeq>, keep: u32) -> StoreResult<()> {
+        self.through("trim_histories", self.inner.trim_histories(of, jobs, keep), untold).await
+    }
+
+    async fn copy(&self) -> StoreResult<(File, i64)> {
+        self.through("copy", self.inner.copy(), untold).await
     }
 
     async fn queue_id(&self, account: &str) -> StoreResult<QueueId> {

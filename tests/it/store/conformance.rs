@@ -9,6 +9,7 @@ mod concurrency;
 mod control;
 mod enqueue;
 mod facts;
+mod lasting;
 mod leases;
 mod list;
 mod logins;
@@ -165,6 +166,14 @@ macro_rules! conformance {
                 only_what_was_read_is_replaced,
                 what_is_refused_is_stored_no_more,
                 what_came_before_a_refusal_is_sealed_anew_after_it,
+            ],
+            lasting: [
+                an_occurrence_is_run_once_and_moves_its_schedule,
+                only_who_sees_a_schedule_as_it_is_moves_it,
+                an_occurrence_whose_twin_lives_is_that_one,
+                a_pruned_chain_leaves_its_tombstone_alone,
+                nothing_live_or_young_is_pruned,
+                a_copy_has_what_is_committed,
             ],
             concurrency: [
                 names_have_one_number,

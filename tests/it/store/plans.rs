@@ -25,10 +25,12 @@ const BY_ROWID: &str = "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)";
 const OWN_BY_ROWID: &str = "SEARCH own USING INTEGER PRIMARY KEY (rowid=?)";
 const KEY: &str = "SEARCH k USING PRIMARY KEY (queue=? AND hash=?)";
 const LIVE: &str = "SEARCH j USING INDEX jobs_live (queue=? AND uniq=?)";
+const CHAIN: &str = "SEARCH c USING INDEX jobs_root (root=?)";
+const FILES: &str = "SEARCH a USING INDEX sqlite_autoindex_artifacts_1 (job=?)";
 const LAST_OBSERVATION: &str = "SEARCH o USING PRIMARY KEY (job=?)";
 
 /// Every reading of a table that the statements of a file may do, statement by statement.
-const PLANS: [(&str, &str, &[&[&str]]); 15] = [
+const PLANS: [(&str, &str, &[&[&str]]); 18] = [
     (
         "claim_jobs",
         sql!("claim_jobs"),
@@ -88,6 +90,62 @@ const PLANS: [(&str, &str, &[&[&str]]); 15] = [
             "SCAN jobs USING INDEX jobs_running",
         ]],
     ),
+    (
+        "prune_candidates",
+        sql!("prune_candidates"),
+        &[&[
+            "SEARCH r USING INDEX jobs_ended (state=? AND finished_at>? AND finished_at<?)",
+            FILES,
+            CHAIN,
+            CHAIN,
+            CHAIN,
+        ]],
+    ),
+    (
+        "prune",
+        sql!("prune"),
+        &[
+            &[
+                "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
+                "SCAN cut",
+                "SEARCH j USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH j USING INDEX jobs_root (root=?)",
+                "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)",
+                CHAIN,
+                CHAIN,
+                CHAIN,
+            ],
+            &["SEARCH keys USING INDEX keys_job (job=?)"],
+            &[
+                "SEARCH j USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH job_tags USING PRIMARY KEY (tag=? AND job=?)",
+            ],
+            &["SEARCH attempts USING PRIMARY KEY (job=?)"],
+            &["SEARCH observations USING PRIMARY KEY (job=?)"],
+            &["SEARCH artifacts USING INDEX sqlite_autoindex_artifacts_1 (job=?)"],
+            &[BY_ROWID],
+            &[],
+        ],
+    ),
+    (
+        "fire",
+        sql!("fire"),
+        &[
+            &["SEARCH schedules USING PRIMARY KEY (name=?)"],
+            &["SEARCH occurrences USING PRIMARY KEY (schedule=? AND at=?)"],
+            &["SEARCH j USING INDEX sqlite_autoindex_jobs_1 (id=?)"],
+            &[
+                LIVE,
+                "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)",
+                "SEARCH occurrences USING PRIMARY KEY (schedule=? AND at=?)",
+            ],
+            &["SEARCH schedules USING PRIMARY KEY (name=?)"],
+            &[
+                "SEARCH o USING PRIMARY KEY (schedule=?)",
+                "SEARCH occurrences USING PRIMARY KEY (schedule=? AND at<?)",
+            ],
+        ],
+    ),
 ];
 
 /// A connection of our own to a fresh database.
@@ -127,7 +185,7 @@ async fn readings(connection: &mut SqliteConnection, statement: &str) -> Vec<Str
     let mut readings: Vec<String> = rows
         .unwrap()
         .iter()
-        .map(|row| row.get::<String, _>(3).replace("COVERING ", ""))
+        .map(|row| row.get::<String, _>(3).replace("COVERING ", "").replace(" EXISTS", ""))
         .filter(|step| step.starts_with("SEARCH") || step.starts_with("SCAN"))
         // The list of arguments, and what is derived from it.
         .filter(|step| !step.contains("VIRTUAL TABLE") && !step.starts_with("SCAN ("))
