@@ -64,8 +64,8 @@ async fn what_has_ended_goes_and_its_key_stays() {
     setup.post("/v1/jobs", &other).await.problem(409);
     let gone = setup.get(&format!("/v1/jobs/{id}/result")).await.problem(410);
     assert!(gone["detail"].as_str().unwrap().contains("ended as completed"), "{gone}");
-    assert_eq!(setup.status(&format!("/v1/jobs/{id}")).await, 404);
-    assert_eq!(setup.status(&format!("/v1/jobs/{id}/artifacts/report.pdf")).await, 404);
+    assert_eq!(setup.status(&format!("/v1/jobs/{id}")).await, 410);
+    assert_eq!(setup.status(&format!("/v1/jobs/{id}/artifacts/report.pdf")).await, 410);
     let tagged = setup.get("/v1/jobs?tag=t").await.expect(200);
     assert_eq!(tagged["jobs"], json!([]));
     // Of one without a key nothing is left to tell by.

@@ -116,7 +116,7 @@ fn definitions_beside_the_file_are_found() {
 
 #[test]
 fn what_works_but_is_open_is_warned_of() {
-    let digest = "01".repeat(32);
+    let digest = "a4d8494f6b7585f871d3cb31f725cd897894262f92bc356118835bcc9ee96484";
     let setup = Setup::new(&format!(
         "[api]\nlisten = \"0.0.0.0:1\"\n[[api.tokens]]\nname = \"t\"\nsha256 = \"{digest}\"\nmay = []\n[accounts.a]\nprovider = \"p\"\n[[accounts.a.sinks]]\ncredential = \"c\"\nfile = \"/f\"\nmode = \"0644\"\n[[api.allow]]\nuser = \"nobody\"\nmay = [\"read\"]\n[[api.allow]]\ngroup = \"g\"\nmay = []\n[hooks]\nlisten = \"127.0.0.1:2\"\n"
     ));
