@@ -3,7 +3,7 @@
 //! A peer on the Unix socket is known by the credentials that the kernel gives with the connection;
 //! on TCP, by a token. The daemon's own user and root may do everything; others what the rules of
 //! the configuration give them ([`Grants`]). Which right a route takes is said in
-//! [`rights`](super::rights), and handlers look at the account and kind.
+//! `rights`, and handlers look at the account and kind.
 
 mod caller;
 mod grants;
