@@ -47,6 +47,11 @@ pub async fn list(
         caller.needs_in(Right::Read, account)?;
     }
     let filter = JobFilter { within: caller.grants.limits(Right::Read), ..filter };
+    // One such list at a time: the readers of the database are the engine's too.
+    let _turn = match &filter.within {
+        Some(_) => api.sieves.acquire().await.ok(),
+        None => None,
+    };
     let limit = filter.limit as usize;
     // One more, to know whether there are more.
     let filter = JobFilter { limit: filter.limit + 1, ..filter };

@@ -59,6 +59,8 @@ struct Api {
     stopping: CancellationToken,
     /// Turns of batches, which may be large.
     batches: Arc<Semaphore>,
+    /// Turn of lists that leave jobs out, which may look at many to find few.
+    sieves: Semaphore,
     /// Of those who wait for jobs to end: they leave connections to others.
     waits: Semaphore,
 }
@@ -66,7 +68,8 @@ struct Api {
 impl Api {
     fn new(engine: Arc<Engine>, stopping: CancellationToken) -> Self {
         let batches = Arc::new(Semaphore::new(enqueue::MAX_BATCHES));
-        Self { engine, stopping, batches, waits: Semaphore::new(wait::MAX_WAITS) }
+        let (sieves, waits) = (Semaphore::new(1), Semaphore::new(wait::MAX_WAITS));
+        Self { engine, stopping, batches, sieves, waits }
     }
 
     fn refusal(&self, refusal: Refusal) -> Problem {

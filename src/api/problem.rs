@@ -200,6 +200,7 @@ impl Problem {
         match error {
             ReloadError::Bad(_) => Self::new(Kind::Configuration, words),
             ReloadError::Store(error) => error.into(),
+            ReloadError::Unfinished(_) => Self::new(Kind::Store, words),
             ReloadError::NoSource => Self::new(Kind::State, words),
             ReloadError::Draining => Self::draining(),
         }

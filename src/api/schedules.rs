@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
+use http::StatusCode;
 use serde_json::json;
 
 use super::{
     Api, access::Peer, enqueue::render, json, path::Named, problem::Problem, query::NoParams,
 };
-use crate::config::Right;
+use crate::{config::Right, engine::actions::Submitted};
 
 pub async fn list(
     State(api): State<Arc<Api>>,
@@ -37,6 +38,15 @@ pub async fn run(
     }
     let actor = caller.actor(&*api.engine.store).await?;
     let submitted = api.engine.run_schedule(&name, actor, &caller.name).await;
+    if let Ok(Submitted::New(prepared)) = &submitted
+        && let (kind, account) = (&prepared.kind.name, &prepared.account.name)
+        && !caller.grants.on(Right::Read, account, kind)
+    {
+        // Its arguments are the operator's, not the caller's own.
+        let id = prepared.row.id;
+        let job = json!({ "id": id, "kind": kind, "account": account, "state": "queued" });
+        return Ok(json::raw(StatusCode::CREATED, json::bytes(&job)));
+    }
     let (status, job) = render(&api, &caller, submitted).await?;
     Ok(json::raw(status, job))
 }

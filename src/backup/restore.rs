@@ -19,10 +19,10 @@ use super::{
     unpack,
 };
 use crate::{
-    config::{Config, DatabaseUrl, Env},
+    config::{Account, Config, DatabaseUrl, Env},
     credentials::vault::UnlockError,
     definition::{Registry, Repeat},
-    diagnostic::Diagnostics,
+    diagnostic::{Diagnostic, Diagnostics},
     engine::catalog::{LOCAL, ON_CHANGE},
     store::sqlite::{self, DatabaseLock, OpenError, Restored},
     types::Timestamp,
@@ -95,6 +95,7 @@ pub async fn restore(
     now: Timestamp,
 ) -> Result<Done, RestoreError> {
     let registry = Registry::load(config.jobs_dir.as_deref())?;
+    has_all_definitions(config, &registry)?;
     let DatabaseUrl::Sqlite(database) = &config.database.url else {
         return Err(RestoreError::NotHere);
     };
@@ -164,7 +165,6 @@ async fn prepare(
         own_queue: LOCAL,
         paused_by: format!("the restore of a backup from {}", unpacked.manifest.made_at),
         repeatable: repeatable(registry),
-        renewals: renewals(registry),
         now,
     };
     match sqlite::make_copy_harmless(staged, copy).await {
@@ -237,12 +237,19 @@ fn repeatable(registry: &Registry) -> BTreeSet<String> {
     safe
 }
 
-/// Jobs that keep credentials mind themselves what may have gone out.
-fn renewals(registry: &Registry) -> BTreeSet<String> {
-    let names = registry.providers().flat_map(|provider| {
-        provider.credentials.keys().map(|name| format!("{}.{name}", provider.name))
-    });
-    names.collect()
+/// Without its definition nothing is known of an account's jobs, and all would be left to a person.
+fn has_all_definitions(config: &Config, registry: &Registry) -> Result<(), Diagnostics> {
+    let file = config.file.clone().unwrap_or_default();
+    let lacking = config.accounts.values().filter(|one| registry.provider(&one.provider).is_none());
+    let problem = |one: &Account| {
+        let words = format!(
+            "no definition of `{}` is there: put it into jobs_dir before you restore",
+            one.provider
+        );
+        Diagnostic::new(&file, format!("accounts.{}.provider", one.name), words)
+    };
+    let problems: Vec<Diagnostic> = lacking.map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Diagnostics(problems)) }
 }
 
 #[cfg(test)]
@@ -281,6 +288,5 @@ request = { path = "/ping" }
             safe.iter().map(String::as_str).filter(|one| one.starts_with("shop")).collect();
         assert_eq!(shop, ["shop.ping"]);
         assert!(safe.contains("certn.applicant") && !safe.contains("certn.application"));
-        assert!(renewals(&registry).contains("certn.access_token"));
     }
 }

@@ -120,7 +120,8 @@ impl Client {
                 Exit::Refused,
                 format!(
                     "no permission to use the socket {socket}: run this as the daemon's user or \
-                     root, or be given its group (see [[api.allow]] in the configuration)"
+                     root, or be let in: by [[api.allow]] in the configuration, the mode and group \
+                     of the socket, and the folder that it is in"
                 ),
             );
         }

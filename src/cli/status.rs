@@ -123,7 +123,7 @@ impl Report {
     fn text(&self, now: Timestamp) -> String {
         let health = match (self.needs_person, self.concerns.len()) {
             (false, 0) => "healthy",
-            (false, _) => "what is not as it should be mends itself",
+            (false, _) => "nothing waits for a person",
             (true, _) => "something needs a person",
         };
         let ready = if self.ready { "ready" } else { "not ready" };
@@ -205,7 +205,7 @@ fn bad_credential(one: &Value) -> Option<Concern> {
         needs_person: locked_out,
         advice: if locked_out {
             format!(
-                "mend the account's secrets and start the daemon again; or, where they are right, \
+                "mend the account's secrets and `attendant reload`; or, where they are right, \
                  `attendant credentials renew {name}`"
             )
         } else {

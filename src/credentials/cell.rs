@@ -661,8 +661,8 @@ pub struct Failure<'a> {
 #[must_use]
 pub fn what_ends_a_lockout(name: &str) -> String {
     format!(
-        "nothing more is tried: change the secrets and start the daemon again; or, where they are \
-         right, `attendant credentials renew {name}`"
+        "nothing more is tried: change the secrets and `attendant reload`; or, where they are right, \
+         `attendant credentials renew {name}`"
     )
 }
 

@@ -1,5 +1,7 @@
 //! Backups while jobs run.
 
+use std::sync::Arc;
+
 use super::{Engine, actions::Refusal};
 use crate::{
     backup::Content,
@@ -9,8 +11,14 @@ use crate::{
 
 impl Engine {
     /// A consistent copy of everything, ready to be written, with the sealing key if that is asked
-    /// for.
-    pub async fn backup(&self, with_key: bool) -> Result<Content, Refusal> {
+    /// for. Where whoever asked goes away it is made all the same, so that it is tidied up.
+    pub async fn backup(self: &Arc<Self>, with_key: bool) -> Result<Content, Refusal> {
+        let engine = Arc::clone(self);
+        let done = tokio::spawn(async move { engine.copy_everything(with_key).await });
+        done.await.unwrap_or(Err(Refusal::Draining))
+    }
+
+    async fn copy_everything(&self, with_key: bool) -> Result<Content, Refusal> {
         let Ok(_one) = self.backing_up.try_lock() else {
             let words = "another backup is being made: wait for its end";
             return Err(Refusal::State(words.to_owned()));

@@ -92,6 +92,9 @@ pub enum ReloadError {
     NoSource,
     #[error("the daemon is stopping")]
     Draining,
+    /// It is in force, but the database did not take all that follows from it.
+    #[error("it is in force, but what follows from it could not all be stored: reload again ({0})")]
+    Unfinished(StoreError),
 }
 
 /// What a reload changed.
@@ -185,7 +188,14 @@ impl Engine {
     }
 
     /// Reads configuration, definitions and secrets anew and takes them on, or keeps the old ones.
-    pub async fn reload(&self, who: &str) -> Result<Reloaded, ReloadError> {
+    /// It goes on to its end if whoever asked goes away.
+    pub async fn reload(self: &Arc<Self>, who: &str) -> Result<Reloaded, ReloadError> {
+        let (engine, who) = (Arc::clone(self), who.to_owned());
+        let done = tokio::spawn(async move { engine.reload_to_its_end(&who).await });
+        done.await.unwrap_or(Err(ReloadError::Draining))
+    }
+
+    async fn reload_to_its_end(&self, who: &str) -> Result<Reloaded, ReloadError> {
         let source = self.source.get().ok_or(ReloadError::NoSource)?;
         let _turn = source.turn.lock().await;
         if self.is_draining() {
@@ -198,7 +208,10 @@ impl Engine {
             Ok(reloaded) => tell(Name::DaemonReloaded, who, &reloaded.words()),
             Err(error) => {
                 let words = error.to_string().replace('\n', "; ");
-                let detail = format!("the configuration before stays in force: {words}");
+                let detail = match error {
+                    ReloadError::Unfinished(_) => words,
+                    _ => format!("the configuration before stays in force: {words}"),
+                };
                 tell(Name::DaemonReloadRefused, who, &detail);
             }
         }
@@ -212,14 +225,26 @@ impl Engine {
         let mut reloaded = Reloaded::between(&before, &catalog);
         reloaded.needs_restart = source.started.needs_restart(&config);
         reloaded.warnings = catalog.warnings.iter().map(ToString::to_string).collect();
-        self.take_on(catalog).await?;
-        *source.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-        Ok(reloaded)
+        let mut in_force = false;
+        let taken = self.take_on_with(catalog, || {
+            *source.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+            in_force = true;
+        });
+        match taken.await {
+            Ok(()) => Ok(reloaded),
+            Err(error) if in_force => Err(ReloadError::Unfinished(error)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Puts accounts and definitions in the place of those in force. Doing it twice does nothing
     /// more; where the store fails in the middle, doing it again mends it.
     pub async fn take_on(&self, catalog: Catalog) -> StoreResult<()> {
+        self.take_on_with(catalog, || {}).await
+    }
+
+    /// The same; `swapped` is called when they are in force, before what follows from it is stored.
+    async fn take_on_with(&self, catalog: Catalog, swapped: impl FnOnce()) -> StoreResult<()> {
         let (before, sure) = (self.catalog(), self.time.sure(self.clock.now()));
         let sinks = Sinks::stored(&*self.store).await?;
         let names = credential_names(&catalog);
@@ -232,6 +257,7 @@ impl Engine {
         self.changes.configure(&*self.store, &self.vault, &owners, known).await?;
         let catalog = Arc::new(catalog);
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&catalog);
+        swapped();
         self.sinks.configure(&catalog, sinks);
         self.schedules.changed();
         self.settle_in().await?;

@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -38,9 +38,25 @@ const PUT_BACK: Duration = Duration::from_hours(1);
 #[derive(Debug, Default)]
 pub struct Scheduler {
     changed: Notify,
+    /// The last occurrence of each schedule that was run while the clock was in doubt, and after how
+    /// many of its steps: until the time is sure the schedule itself stays where it is.
+    in_doubt: Mutex<BTreeMap<String, (u64, Timestamp)>>,
 }
 
 impl Scheduler {
+    fn in_doubt(&self) -> MutexGuard<'_, BTreeMap<String, (u64, Timestamp)>> {
+        self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_new_in_doubt(&self, schedule: &str, steps: u64, at: Timestamp) -> bool {
+        let last = self.in_doubt().get(schedule).copied();
+        last.is_none_or(|(then, last)| then != steps || at > last)
+    }
+
+    fn was_run_in_doubt(&self, schedule: &str, steps: u64, at: Timestamp) {
+        self.in_doubt().insert(schedule.to_owned(), (steps, at));
+    }
+
     /// The catalogue has other schedules now: they are looked at at once.
     pub fn changed(&self) {
         self.changed.notify_one();
@@ -132,9 +148,11 @@ impl Engine {
         let Some(first) = next.filter(|first| *first <= now) else { return Ok(next) };
         if doubtful {
             // What was missed, if anything was, is decided when the time is sure.
-            let on_time = misfire::on_time(&schedule.timetable, first, now);
-            for at in on_time {
-                self.fire(schedule, Step { was: first, at, next: Some(first) }, now).await?;
+            for at in misfire::on_time(&schedule.timetable, first, now) {
+                if self.schedules.is_new_in_doubt(&schedule.name, self.time.stepped(), at) {
+                    self.fire(schedule, Step { was: first, at, next: Some(first) }, now).await?;
+                    self.schedules.was_run_in_doubt(&schedule.name, self.time.stepped(), at);
+                }
             }
             return Ok(schedule.timetable.next(now));
         }

@@ -75,11 +75,6 @@ impl Engine {
 
     fn announce(&self, prepared: &Prepared, who: &str) {
         let row = &prepared.row;
-        if row.ready {
-            self.wake.ready(row.queue);
-        } else {
-            self.wake.due(row.run_at);
-        }
         emit(
             Name::JobEnqueued,
             &Event {
@@ -91,6 +86,12 @@ impl Engine {
                 ..Event::default()
             },
         );
+        // Only now, so that its story begins with this line.
+        if row.ready {
+            self.wake.ready(row.queue);
+        } else {
+            self.wake.due(row.run_at);
+        }
     }
 
     /// A request for what is followed already: the live job takes on what it asks for more.

@@ -130,6 +130,12 @@ async fn a_key_is_brought_only_where_it_was_asked_for() {
     assert!(has_key(&with) && !has_key(&without));
 
     let copy = elsewhere(&shop, None);
+    // Without definitions nobody knows what must not be repeated.
+    let (there, away) = (copy.path("jobs.d/shop.toml"), copy.path("away"));
+    fs::rename(&there, &away).unwrap();
+    let said = copy.fails(2, &["restore", text(&with)]);
+    assert!(said.contains("no definition of `shop` is there"), "{said}");
+    fs::rename(&away, &there).unwrap();
     let before = files(copy.folder.path()).len();
     let said = copy.fails(2, &["restore", text(&without)]);
     assert!(said.contains("holds no key") && said.contains("attendant.key"), "{said}");

@@ -59,7 +59,7 @@ impl World {
             lease: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(5),
             backoff: Backoff::default(),
-            chance: Chance::System,
+            chance: Chance::seeded(1),
         };
         let (time, outbound) = (Clock::Manual(clock.clone()), Outbound::new().unwrap());
         let engine = Engine::new(store, vault, time, settings, catalog, outbound).await.unwrap();

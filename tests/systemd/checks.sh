@@ -74,7 +74,7 @@ is 'ready was told, by the main process' "$(prop SubState)/$(prop Type)/$(prop N
 is 'enabled' "$(systemctl is-enabled attendant.socket attendant.service | tr '\n' ' ')" 'enabled enabled '
 is 'its user' "$(stat -c %U /proc/"$(prop MainPID)")" attendant
 is 'its state folder' "$(stat -c '%U %a' $state)" 'attendant 700'
-is 'its socket' "$(stat -c '%U:%G %a' /run/attendant.sock)" 'attendant:attendant 660'
+is 'its socket' "$(stat -c '%U:%G %a' /run/attendant.sock)" 'attendant:attendant-clients 660'
 is 'the folder of sinks' "$(stat -c '%U:%G %a' /run/attendant-sinks)" 'attendant:attendant 751'
 comes 'a status is told' '[[ "$(prop StatusText)" == "0 accounts, 0 running, 0 waiting" ]]'
 done_ok 'a client is answered' ask status
@@ -95,7 +95,7 @@ done
 
 part 'the socket, by user'
 useradd --system --no-create-home stranger
-useradd --system --no-create-home --groups attendant member
+useradd --system --no-create-home --groups attendant-clients member
 ends 'a stranger does not reach it' 4 setpriv --reuid stranger --regid stranger --clear-groups /usr/bin/attendant jobs
 ends 'a member of its group may do nothing by default' 4 setpriv --reuid member --regid member --init-groups /usr/bin/attendant jobs
 done_ok "the daemon's own user may" setpriv --reuid attendant --regid attendant --init-groups /usr/bin/attendant jobs
@@ -156,7 +156,7 @@ systemctl daemon-reload
 systemctl start sandbox.service
 comes 'the simulated provider answers' '[ -n "$(sandbox GET /_sandbox/state)" ]'
 done_ok 'started with both kinds of credentials' systemctl start $unit
-token=$(ask token certn --timeout 30s 2>&1)
+token=$(ask token certn --timeout 60s 2>&1)
 is 'a token was obtained with them' "$?" 0
 is 'no key lies beside the database any more' "$(ls $state/attendant.key 2>&1 | grep -c 'No such')" 1
 
@@ -166,6 +166,7 @@ part 'sinks'
 sink=/run/attendant-sinks/certn.env
 comes 'the file is there' "[ -s $sink ]"
 is 'its owner and mode' "$(stat -c '%U:%G %a' $sink)" 'attendant:attendant 640'
+ends 'who may only connect does not read it' 1 setpriv --reuid member --regid member --init-groups cat $sink
 is 'it has the token' "$(cat $sink)" "CERTN_TOKEN=$token"
 comes 'on_change has run' '[ -e /run/attendant-sinks/changed ]'
 comes 'the file for another group is there' '[ -s /run/attendant-sinks/others/token ]'
@@ -198,7 +199,7 @@ secrets.client_id     = { credential = "certn-client-id" }
 secrets.client_secret = { credential = "certn-client-secret" }
 END
 done_ok 'a good configuration is taken on' systemctl reload $unit
-done_ok 'at once: the new account answers' ask token second --timeout 30s
+done_ok 'at once: the new account answers' ask token second --timeout 60s
 comes 'daemon.reloaded is logged' 'logged daemon.reloaded "added: second"'
 is 'by the same process' "$(prop MainPID)" "$pid"
 ask queues pause second >/dev/null
@@ -209,7 +210,7 @@ like 'its job waits, and says why' "$(ask jobs show "$waits" --json | grep -o '"
 mv /root/second.toml /etc/attendant/conf.d/
 done_ok 'and put back' ask reload
 ask queues resume second >/dev/null
-done_ok 'then its job runs' ask jobs wait "$waits" --timeout 30s
+done_ok 'then its job runs' ask jobs wait "$waits" --timeout 60s
 printf '[engine]\nlease = "soon"\n[accounts.third]\nprovider = "nobody"\n' >/etc/attendant/conf.d/bad.toml
 ends 'a bad configuration is refused' 2 ask reload
 ends 'by systemctl too' 1 systemctl reload $unit
@@ -217,7 +218,7 @@ checked=$(ask check 2>&1 | grep -m1 bad.toml)
 like 'in the words of attendant check' "$(ask reload 2>&1)" "*$checked*"
 comes 'daemon.reload_refused is logged' 'logged daemon.reload_refused bad.toml'
 is 'the old one is in force' "$(prop ActiveState)/$(prop SubState)/$(prop MainPID)" "active/running/$pid"
-done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 30s
+done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 60s
 rm /etc/attendant/conf.d/bad.toml
 printf '[engine]\nconcurrency = 8\n' >/etc/attendant/conf.d/engine.toml
 like 'what takes a restart is said' "$(ask reload 2>&1)" '*engine: *restart*'
@@ -246,7 +247,7 @@ is "no request failed through two restarts, of $(wc -l </tmp/asked)" "$(cat /tmp
 systemctl stop $unit
 is 'stopped' "$(prop ActiveState)/$(prop Result)" inactive/success
 done_ok 'a request while it is down starts it, and is answered' ask enqueue certn.users --account certn
-is 'active again' "$(prop ActiveState)" active
+comes 'active again' active
 
 # Its first poll is never answered, so that the kill finds it running.
 fault '{"on": "GET /api/v1/hr/applicants/", "kind": "hang", "times": 1}'
@@ -255,7 +256,7 @@ comes 'an order is being followed' 'ask jobs --kind certn.applicant --json | gre
 pid=$(prop MainPID)
 kill -KILL "$pid"
 comes 'SIGKILL: started again' '[ "$(prop MainPID)" != '"$pid"' ] && active'
-done_ok 'its work goes on to its end' ask jobs wait "$job" --scope chain --timeout 40s
+done_ok 'its work goes on to its end' ask jobs wait "$job" --scope chain --timeout 90s
 is 'and the order was placed once' "$(orders)" 1
 
 printf '[Service]\nWatchdogSec=4s\n' >"/etc/systemd/system/$unit.d/watchdog.conf"
@@ -268,7 +269,7 @@ rm "/etc/systemd/system/$unit.d/watchdog.conf" /run/attendant-hang
 systemctl daemon-reload
 comes 'it is started again' '[ "$(prop NRestarts)" -ge 1 ] && active'
 systemctl restart $unit
-done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 30s
+done_ok 'and works' ask enqueue certn.users --account certn --wait --timeout 60s
 
 # ---- 8. the journal
 
@@ -311,11 +312,11 @@ comes 'a request hangs' '[ "$(state_of '"$job"' state)" = running ]'
 began=$(date +%s)
 done_ok 'systemctl stop' systemctl stop $unit
 took=$(($(date +%s) - began))
-done_ok "within its limit, which is 1 s and what closing takes: $took s" test "$took" -le 41
+done_ok "within its limit, which is 1 s and what closing takes: $took s" test "$took" -le 20
 is 'which is no failure either' "$(prop Result)" success
 rm /etc/attendant/conf.d/engine.toml
 systemctl start $unit
-done_ok 'what was given back is done now' ask jobs wait "$job" --timeout 30s
+done_ok 'what was given back is done now' ask jobs wait "$job" --timeout 60s
 
 # ---- 10. an upgrade, with a live database
 
@@ -333,7 +334,7 @@ wait $!
 is 'no request failed meanwhile' "$(cat /tmp/asked-errors)" ''
 like 'the version' "$(dpkg-query --show --showformat '${Version}' attendant)" "$(dpkg-deb --field /handed/new.deb Version)"
 is "the operator's configuration is as it was" "$(grep -c 'accounts.certn' /etc/attendant/attendant.toml)" 3
-done_ok 'the order is followed to its end' ask jobs wait "$job" --scope chain --timeout 40s
+done_ok 'the order is followed to its end' ask jobs wait "$job" --scope chain --timeout 90s
 is 'it was placed once' "$(orders)" 2
 is 'its key still means it' "$(order hire-2)" "$job"
 

@@ -186,8 +186,8 @@ fn status_is_exit_1_only_if_a_person_is_needed() {
     let warned = (200, json!({"status": "ready", "warnings": [warning]}));
     let table = [
         (ready(), "open", 0, 0, "ready; healthy"),
-        (ready(), "gated", 0, 0, "ready; what is not as it should be mends itself"),
-        (unready("breaker_open"), "gated", 0, 0, "not ready; what is not"),
+        (ready(), "gated", 0, 0, "ready; nothing waits for a person"),
+        (unready("breaker_open"), "gated", 0, 0, "not ready; nothing waits for a person"),
         (unready("store"), "open", 0, 1, "not ready; something needs a person"),
         (ready(), "paused", 0, 1, "attendant queues resume certn"),
         (ready(), "open", 1, 1, "attendant jobs show"),

@@ -20,8 +20,6 @@ pub struct Copied {
     pub paused_by: String,
     /// Kinds whose jobs may be done again.
     pub repeatable: BTreeSet<String>,
-    /// Kinds that are never to end.
-    pub renewals: BTreeSet<String>,
     pub now: Timestamp,
 }
 
@@ -71,15 +69,16 @@ async fn mark(sqlite: &mut SqliteConnection, copy: Copied) -> sqlx::Result<Resto
     let mut never: Vec<i64> = vec![];
     for row in sqlx::query("SELECT id, name FROM kinds").fetch_all(&mut *all).await? {
         let name: &str = row.get(1);
-        if !copy.repeatable.contains(name) && !copy.renewals.contains(name) {
+        if !copy.repeatable.contains(name) {
             never.push(row.get(0));
         }
     }
     let never = serde_json::Value::from(never).to_string();
+    // Those of priority 0 keep credentials: they never end, and mind themselves what may be out.
     let ended = sqlx::query(
         "UPDATE jobs SET state = 3, finished_at = ?1, error_code = 'outcome_unknown',
          error_at = ?1, error_message = NULL, lease_until = NULL, intent = NULL, cancel = NULL
-         WHERE state <= 1 AND kind IN (SELECT value FROM json_each(?2))",
+         WHERE state <= 1 AND priority > 0 AND kind IN (SELECT value FROM json_each(?2))",
     )
     .bind(copy.now.0)
     .bind(never)
