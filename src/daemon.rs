@@ -135,12 +135,13 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
             ..Event::default()
         },
     );
-    let starting = watch::starting();
     let registry = Registry::load(config.jobs_dir.as_deref())?;
     let plan = plan::plan(&config, registry, &env, Visibility::Service)?;
     for warning in &plan.warnings {
         tracing::warn!(target: "attendant", "{warning}");
     }
+    // From here on: what has been read so far (definitions, secrets) has no reason to take long.
+    let starting = watch::starting();
     let (store, vault) = open(&config, &env).await?;
     let catalog = Catalog::register(plan, &*store, &vault).await?;
     let outbound = Outbound::new().map_err(StartError::Tls)?;

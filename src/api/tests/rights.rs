@@ -302,3 +302,35 @@ fn the_page_has_the_right_of_every_route() {
         assert!(page.contains(&row), "this line is missing in docs/access.md:\n{row}");
     }
 }
+
+#[tokio::test]
+async fn schedules_are_seen_and_run_by_those_whose_rules_cover_them() {
+    let schedules = "[schedules.nightly]\ncron = \"0 3 * * *\"\nkind = \"acme.user\"\n\
+                     account = \"acme\"\nargs = { name = \"Ada\", pass = \"p\" }\n";
+    let limited =
+        |may: &str, account: &str| format!("may = [\"{may}\"]\naccounts = [\"{account}\"]");
+    let world = World::new(&[
+        rule("reader", &limited("read", "acme")),
+        rule("stranger", &limited("read", "certn")),
+        rule("runner", &limited("operate", "acme")),
+        rule("elsewhere", &limited("operate", "certn")),
+        schedules.to_owned(),
+    ])
+    .await;
+    let seen = world.get("reader", "/v1/schedules").await.expect(200);
+    assert_eq!(seen["schedules"][0]["name"], "nightly", "{seen}");
+    let seen = world.get("stranger", "/v1/schedules").await.expect(200);
+    assert_eq!(seen, json!({"schedules": []}));
+    // Whoever may not read it is not shown what it is about.
+    let job = world.post("runner", "/v1/schedules/nightly/run", &json!({})).await.expect(201);
+    assert_eq!((&job["kind"], &job["state"]), (&json!("acme.user"), &json!("queued")));
+    assert_eq!(job.as_object().unwrap().len(), 4, "{job}");
+    let run = |name: &'static str| {
+        let world = &world;
+        async move {
+            let path = format!("/v1/schedules/{name}/run");
+            without(&world.post("elsewhere", &path, &json!({})).await, 403, name)
+        }
+    };
+    assert_eq!(run("nightly").await, run("none").await);
+}
